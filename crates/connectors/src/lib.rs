@@ -1,0 +1,16 @@
+//! Everything that touches the outside, one folder per system; [`registry`] lists them on one screen.
+//!
+//! A folder holds `mod.rs` (options and what they build), `source.rs` and `sink.rs` as far as the system is either.
+
+pub mod blackhole;
+pub mod datagen;
+pub mod filesystem;
+mod format;
+pub mod kafka;
+pub mod print;
+pub mod registry;
+
+
+pub use registry::{
+    BuiltSink, BuiltSource, Changelog, Connector, SinkRequest, SourceRequest, Wanted, connector, connectors,
+};

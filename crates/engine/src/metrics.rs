@@ -1,0 +1,141 @@
+//! Metric names, units and labels, defined once, and their Prometheus text.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::status::JobStatus;
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    pub name: &'static str,
+    /// `counter` or `gauge`.
+    pub kind: &'static str,
+    /// Metric labels besides `job`.
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+}
+
+const fn metric(name: &'static str, kind: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind, labels, help }
+}
+
+/// Every metric a job serves; the reference page is made from it.
+pub const METRICS: [Metric; 21] = [
+    metric("starweir_job_up", "gauge", &[], "1 while the job runs"),
+    metric("starweir_job_started_seconds", "gauge", &[], "When the process started the job, seconds since 1970"),
+    metric("starweir_epoch", "gauge", &[], "Number of the last committed epoch"),
+    metric("starweir_epochs_total", "counter", &[], "Epochs committed by this process"),
+    metric("starweir_epoch_duration_seconds", "gauge", &[], "Last epoch, from cut to acknowledgement"),
+    metric("starweir_last_epoch_seconds", "gauge", &[], "When the last epoch was committed, seconds since 1970"),
+    metric("starweir_restarts_total", "counter", &[], "Attempts that failed and were followed by another"),
+    metric("starweir_open_transactions", "gauge", &[], "Transactions prepared and not yet committed"),
+    metric("starweir_source_rows_total", "counter", &["table"], "Rows read"),
+    metric("starweir_source_bytes_total", "counter", &["table"], "Bytes read, as they lie in the source"),
+    metric("starweir_source_errors_total", "counter", &["table"], "Messages skipped because they could not be decoded"),
+    metric("starweir_source_lag", "gauge", &["table", "split"], "Messages (Kafka) or bytes (files) still to read"),
+    metric("starweir_source_watermark_seconds", "gauge", &["table"], "Event-time watermark, seconds since 1970"),
+    metric("starweir_sink_rows_total", "counter", &["table"], "Rows sent: upserts and deletes"),
+    metric("starweir_sink_upserts_total", "counter", &["table"], "Rows inserted or replaced"),
+    metric("starweir_sink_deletes_total", "counter", &["table"], "Rows deleted"),
+    metric("starweir_sink_loads_total", "counter", &["table"], "Load requests that were accepted"),
+    metric("starweir_sink_transactions_total", "counter", &["table"], "Transactions made visible: versions of the table"),
+    metric("starweir_sink_bytes_total", "counter", &["table"], "Bytes of load bodies"),
+    metric("starweir_sink_retries_total", "counter", &["table"], "Requests that were repeated"),
+    metric("starweir_sink_rows_committed_total", "counter", &["table"], "Rows whose transaction is visible"),
+];
+
+/// The metrics of a job in Prometheus' text format 0.0.4.
+pub fn render(status: &JobStatus, up: bool) -> String {
+    let mut out = String::new();
+    let job = escape(&status.name);
+    for metric in &METRICS {
+        let _ = writeln!(out, "# HELP {} {}\n# TYPE {} {}", metric.name, metric.help, metric.name, metric.kind);
+        let mut sample = |labels: &str, value: f64| {
+            let _ = writeln!(out, "{}{{job=\"{job}\"{labels}}} {value}", metric.name);
+        };
+        match metric.name {
+            "starweir_job_up" => sample("", f64::from(u8::from(up))),
+            "starweir_job_started_seconds" => sample("", status.started_ms as f64 / 1e3),
+            "starweir_epoch" => sample("", status.epoch.load(Relaxed) as f64),
+            "starweir_epochs_total" => sample("", status.epochs.load(Relaxed) as f64),
+            "starweir_epoch_duration_seconds" => sample("", status.epoch_duration_ms.load(Relaxed) as f64 / 1e3),
+            "starweir_last_epoch_seconds" => sample("", status.last_epoch_ms.load(Relaxed) as f64 / 1e3),
+            "starweir_restarts_total" => sample("", status.restarts.load(Relaxed) as f64),
+            "starweir_open_transactions" => sample("", status.open_transactions.load(Relaxed) as f64),
+            name if name.starts_with("starweir_source_") => {
+                for source in &status.sources {
+                    let table = format!(",table=\"{}\"", escape(&source.name));
+                    match name {
+                        "starweir_source_rows_total" => sample(&table, source.rows.load(Relaxed) as f64),
+                        "starweir_source_bytes_total" => sample(&table, source.bytes.load(Relaxed) as f64),
+                        "starweir_source_errors_total" => sample(&table, source.errors.load(Relaxed) as f64),
+                        "starweir_source_watermark_seconds" => {
+                            let watermark = source.watermark_ms.load(Relaxed);
+                            if watermark != i64::MIN {
+                                sample(&table, watermark as f64 / 1e3);
+                            }
+                        }
+                        _ => {
+                            for (split, lag) in source.lag.lock().iter().flatten() {
+                                sample(&format!("{table},split=\"{}\"", escape(&split.0)), *lag as f64);
+                            }
+                        }
+                    }
+                }
+            }
+            name => {
+                for counters in &status.tables {
+                    let table = format!(",table=\"{}\"", escape(&counters.name));
+                    let value = match name {
+                        "starweir_sink_rows_total" => &counters.rows,
+                        "starweir_sink_upserts_total" => &counters.upserts,
+                        "starweir_sink_deletes_total" => &counters.deletes,
+                        "starweir_sink_loads_total" => &counters.loads,
+                        "starweir_sink_transactions_total" => &counters.transactions,
+                        "starweir_sink_bytes_total" => &counters.bytes,
+                        "starweir_sink_retries_total" => &counters.retries,
+                        _ => &counters.rows_committed,
+                    };
+                    sample(&table, value.load(Relaxed) as f64);
+                }
+            }
+        }
+    }
+    out
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{SourceCounters, TableCounters};
+    use std::sync::Arc;
+
+    #[test]
+    fn every_metric_has_its_help_type_and_labels() {
+        let source = SourceCounters::new("o\"rders", 1);
+        source.rows.store(3, Relaxed);
+        source.watermark_ms.store(1500, Relaxed);
+        source.lag.lock()[0] = vec![(starweir_model::SplitId("orders-0".into()), 9)];
+        let status = JobStatus {
+            name: "j".into(),
+            sources: vec![Arc::new(source)],
+            tables: vec![TableCounters::named("shop.orders")],
+            ..JobStatus::default()
+        };
+        let text = render(&status, true);
+        for metric in &METRICS {
+            let sample = text.lines().find(|l| l.starts_with(&format!("{}{{", metric.name)));
+            let sample = sample.unwrap_or_else(|| panic!("{} has no sample", metric.name));
+            for label in metric.labels {
+                assert!(sample.contains(&format!("{label}=\"")), "{sample}");
+            }
+        }
+        assert!(text.contains("starweir_source_rows_total{job=\"j\",table=\"o\\\"rders\"} 3"), "{text}");
+        assert!(text.contains("starweir_source_watermark_seconds{job=\"j\",table=\"o\\\"rders\"} 1.5"), "{text}");
+    }
+}
