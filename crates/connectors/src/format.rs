@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
-use starweir_formats::{Decoder, Framing};
+use starweir_formats::Decoder;
 use starweir_model::option::OptionError;
 use starweir_model::{ChangeBatch, DataType, Error, OptionDef, OptionType, Options, Result, Schema, nearest};
 
@@ -171,10 +171,6 @@ impl FormatPlan {
 
     pub(crate) fn decoder(&self) -> Result<Box<dyn Decoder>> {
         starweir_formats::decoder(&self.format, &self.decoded, &self.metadata, &self.options)
-    }
-
-    pub(crate) fn framing(&self) -> Framing {
-        starweir_formats::framing(&self.format).unwrap_or(Framing::Lines)
     }
 
     /// Whether any column comes from the connector itself.

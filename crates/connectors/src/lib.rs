@@ -9,6 +9,7 @@ mod format;
 pub mod kafka;
 pub mod print;
 pub mod registry;
+pub mod starrocks;
 
 
 pub use registry::{

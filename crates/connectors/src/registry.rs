@@ -6,7 +6,7 @@ use starweir_engine::{Sink, Source};
 use starweir_model::option::OptionError;
 use starweir_model::{Clock, DataType, OptionDef, Schema};
 
-use crate::{blackhole, datagen, filesystem, kafka, print};
+use crate::{blackhole, datagen, filesystem, kafka, print, starrocks};
 
 /// What kinds of changes a stream may carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,7 +122,7 @@ pub struct Connector {
 /// The complete list.
 pub fn connectors() -> &'static [Connector] {
     static ALL: &[Connector] =
-        &[kafka::CONNECTOR, filesystem::CONNECTOR, datagen::CONNECTOR, print::CONNECTOR, blackhole::CONNECTOR];
+        &[kafka::CONNECTOR, filesystem::CONNECTOR, starrocks::CONNECTOR, datagen::CONNECTOR, print::CONNECTOR, blackhole::CONNECTOR];
     ALL
 }
 

@@ -293,9 +293,7 @@ impl Job<'_> {
             return Ok(());
         }
         for node in &self.graph.sinks {
-            for epoch in [last.next(), last.next().next()] {
-                node.sink.abort_lingering(&self.context, epoch, &generations).await?;
-            }
+            node.sink.abort_lingering(&self.context, last, &generations).await?;
         }
         Ok(())
     }

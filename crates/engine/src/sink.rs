@@ -91,8 +91,10 @@ pub trait Sink: Send + Sync {
     /// Gives a prepared token up.
     async fn abort(&self, context: &SinkContext, token: &Token) -> Result<()>;
 
-    /// Ends what attempts `generations` may have begun in `epoch` and never reached a manifest.
-    async fn abort_lingering(&self, context: &SinkContext, epoch: Epoch, generations: &[u64]) -> Result<()>;
+    /// Ends what attempts `generations` may have begun and never reached a manifest, after everything the last
+    /// manifest (of epoch `last`) holds was committed. Such work belongs to one of the two epochs after it, or, where
+    /// a writer had no rows in it, to `last` itself.
+    async fn abort_lingering(&self, context: &SinkContext, last: Epoch, generations: &[u64]) -> Result<()>;
 
     /// Called once after the last epoch of a job that ended well.
     async fn close(&self) -> Result<()> {

@@ -17,14 +17,26 @@ use arrow::datatypes::{
 };
 use starweir_model::{DataType, Error, LogicalType};
 
-use crate::error::{Decoded, DecodeErrorKind, fault};
+use crate::error::{DecodeErrorKind, Decoded, fault};
 
 /// One column: its values and which of them are NULL.
 pub(crate) struct Column {
     pub values: Values,
     nulls: NullBufferBuilder,
     pub nullable: bool,
+    /// The unit of numbers in a temporal column of change messages.
+    pub unit: Unit,
     arrow_type: ArrowType,
+}
+
+/// What is known of the unit in which change messages count a column's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Unknown,
+    /// Units per second, as earlier values showed.
+    Likely(i64),
+    /// Units per second, as the message's schema says.
+    Certain(i64),
 }
 
 /// The values of a column by the way they are held.
@@ -37,17 +49,38 @@ pub(crate) enum Values {
     Int64(Vec<i64>),
     Float32(Vec<f32>),
     Float64(Vec<f64>),
-    Decimal { values: Vec<i128>, precision: u8, scale: u8, written_as: DecimalText },
+    Decimal {
+        values: Vec<i128>,
+        precision: u8,
+        scale: u8,
+        written_as: DecimalText,
+        /// The scale of base64 numbers: the declared one unless the message's schema names another.
+        bytes_scale: u8,
+    },
     Text(Bytes),
     Binary(Bytes),
     Date(Vec<i32>),
     /// Milliseconds of the day.
-    Time { values: Vec<i32>, precision: u8 },
-    Timestamp { values: Vec<i64>, precision: u8, zoned: bool },
+    Time {
+        values: Vec<i32>,
+        precision: u8,
+    },
+    Timestamp {
+        values: Vec<i64>,
+        precision: u8,
+        zoned: bool,
+    },
     YearMonth(Vec<i32>),
     DayTime(Vec<i64>),
-    List { offsets: Vec<i32>, item: Box<Column> },
-    Map { offsets: Vec<i32>, key: Box<Column>, value: Box<Column> },
+    List {
+        offsets: Vec<i32>,
+        item: Box<Column>,
+    },
+    Map {
+        offsets: Vec<i32>,
+        key: Box<Column>,
+        value: Box<Column>,
+    },
     Row(Members),
 }
 
@@ -155,7 +188,13 @@ impl Column {
             LogicalType::Double => Values::Float64(Vec::new()),
             LogicalType::Decimal(precision, scale) => {
                 let (precision, scale) = (*precision, *scale);
-                Values::Decimal { values: Vec::new(), precision, scale, written_as: DecimalText::Unknown }
+                Values::Decimal {
+                    values: Vec::new(),
+                    precision,
+                    scale,
+                    written_as: DecimalText::Unknown,
+                    bytes_scale: scale,
+                }
             }
             LogicalType::Char(_) | LogicalType::VarChar(_) => Values::Text(Bytes::new()),
             LogicalType::Binary(_) | LogicalType::VarBinary(_) => Values::Binary(Bytes::new()),
@@ -188,6 +227,7 @@ impl Column {
             values,
             nulls: NullBufferBuilder::new(0),
             nullable: data_type.nullable || data_type.logical == LogicalType::Null,
+            unit: Unit::Unknown,
             arrow_type: data_type.to_arrow(),
         })
     }
@@ -311,70 +351,68 @@ impl Column {
             arrow_type: &ArrowType,
             nulls: Option<NullBuffer>,
         ) -> Result<ArrayRef, arrow::error::ArrowError> {
-                Ok(match values {
-                    Values::Null(len) => Arc::new(NullArray::new(std::mem::take(len))) as ArrayRef,
-                    Values::Boolean(v) => Arc::new(BooleanArray::new(take(v).into(), nulls)),
-                    Values::Int8(v) => Arc::new(primitive::<Int8Type>(v, nulls)?),
-                    Values::Int16(v) => Arc::new(primitive::<Int16Type>(v, nulls)?),
-                    Values::Int32(v) => Arc::new(primitive::<Int32Type>(v, nulls)?),
-                    Values::Int64(v) => Arc::new(primitive::<Int64Type>(v, nulls)?),
-                    Values::Float32(v) => Arc::new(primitive::<Float32Type>(v, nulls)?),
-                    Values::Float64(v) => Arc::new(primitive::<Float64Type>(v, nulls)?),
-                    Values::Date(v) => Arc::new(primitive::<Date32Type>(v, nulls)?),
-                    Values::Time { values, .. } => {
-                        Arc::new(Time32MillisecondArray::try_new(take(values).into(), nulls)?)
+            Ok(match values {
+                Values::Null(len) => Arc::new(NullArray::new(std::mem::take(len))) as ArrayRef,
+                Values::Boolean(v) => Arc::new(BooleanArray::new(take(v).into(), nulls)),
+                Values::Int8(v) => Arc::new(primitive::<Int8Type>(v, nulls)?),
+                Values::Int16(v) => Arc::new(primitive::<Int16Type>(v, nulls)?),
+                Values::Int32(v) => Arc::new(primitive::<Int32Type>(v, nulls)?),
+                Values::Int64(v) => Arc::new(primitive::<Int64Type>(v, nulls)?),
+                Values::Float32(v) => Arc::new(primitive::<Float32Type>(v, nulls)?),
+                Values::Float64(v) => Arc::new(primitive::<Float64Type>(v, nulls)?),
+                Values::Date(v) => Arc::new(primitive::<Date32Type>(v, nulls)?),
+                Values::Time { values, .. } => Arc::new(Time32MillisecondArray::try_new(take(values).into(), nulls)?),
+                Values::YearMonth(v) => Arc::new(IntervalYearMonthArray::try_new(take(v).into(), nulls)?),
+                Values::DayTime(v) => Arc::new(DurationMillisecondArray::try_new(take(v).into(), nulls)?),
+                Values::Decimal { values, precision, scale, .. } => Arc::new(
+                    Decimal128Array::try_new(take(values).into(), nulls)?
+                        .with_precision_and_scale(*precision, *scale as i8)?,
+                ),
+                Values::Timestamp { values, precision, zoned } => {
+                    let zone: Option<Arc<str>> = zoned.then(|| "UTC".into());
+                    let values = ScalarBuffer::from(take(values));
+                    if *precision <= 6 {
+                        Arc::new(TimestampMicrosecondArray::try_new(values, nulls)?.with_timezone_opt(zone))
+                    } else {
+                        Arc::new(TimestampNanosecondArray::try_new(values, nulls)?.with_timezone_opt(zone))
                     }
-                    Values::YearMonth(v) => Arc::new(IntervalYearMonthArray::try_new(take(v).into(), nulls)?),
-                    Values::DayTime(v) => Arc::new(DurationMillisecondArray::try_new(take(v).into(), nulls)?),
-                    Values::Decimal { values, precision, scale, .. } => Arc::new(
-                        Decimal128Array::try_new(take(values).into(), nulls)?
-                            .with_precision_and_scale(*precision, *scale as i8)?,
-                    ),
-                    Values::Timestamp { values, precision, zoned } => {
-                        let zone: Option<Arc<str>> = zoned.then(|| "UTC".into());
-                        let values = ScalarBuffer::from(take(values));
-                        if *precision <= 6 {
-                            Arc::new(TimestampMicrosecondArray::try_new(values, nulls)?.with_timezone_opt(zone))
-                        } else {
-                            Arc::new(TimestampNanosecondArray::try_new(values, nulls)?.with_timezone_opt(zone))
-                        }
+                }
+                Values::Text(b) => {
+                    let (offsets, data) = bytes(b);
+                    Arc::new(StringArray::try_new(offsets, data.into(), nulls)?)
+                }
+                Values::Binary(b) => {
+                    let (offsets, data) = bytes(b);
+                    Arc::new(BinaryArray::try_new(offsets, data.into(), nulls)?)
+                }
+                Values::List { offsets, item } => {
+                    let ArrowType::List(field) = arrow_type else { return Err(unlike(arrow_type)) };
+                    let child = item.finish().map_err(|e| arrow::error::ArrowError::ExternalError(Box::new(e)))?;
+                    Arc::new(ListArray::try_new(field.clone(), starts(offsets), child, nulls)?)
+                }
+                Values::Map { offsets, key, value } => {
+                    let ArrowType::Map(field, _) = arrow_type else { return Err(unlike(arrow_type)) };
+                    let ArrowType::Struct(entry_fields) = field.data_type() else { return Err(unlike(arrow_type)) };
+                    let external = |e: Error| arrow::error::ArrowError::ExternalError(Box::new(e));
+                    let children = vec![key.finish().map_err(external)?, value.finish().map_err(external)?];
+                    let entries = StructArray::try_new(entry_fields.clone(), children, None)?;
+                    Arc::new(MapArray::try_new(field.clone(), starts(offsets), entries, nulls, false)?)
+                }
+                Values::Row(members) => {
+                    let ArrowType::Struct(fields) = arrow_type else { return Err(unlike(arrow_type)) };
+                    let len = std::mem::take(&mut members.len);
+                    if members.columns.is_empty() {
+                        return Ok(Arc::new(StructArray::new_empty_fields(len, nulls)) as ArrayRef);
                     }
-                    Values::Text(b) => {
-                        let (offsets, data) = bytes(b);
-                        Arc::new(StringArray::try_new(offsets, data.into(), nulls)?)
-                    }
-                    Values::Binary(b) => {
-                        let (offsets, data) = bytes(b);
-                        Arc::new(BinaryArray::try_new(offsets, data.into(), nulls)?)
-                    }
-                    Values::List { offsets, item } => {
-                        let ArrowType::List(field) = arrow_type else { return Err(unlike(arrow_type)) };
-                        let child = item.finish().map_err(|e| arrow::error::ArrowError::ExternalError(Box::new(e)))?;
-                        Arc::new(ListArray::try_new(field.clone(), starts(offsets), child, nulls)?)
-                    }
-                    Values::Map { offsets, key, value } => {
-                        let ArrowType::Map(field, _) = arrow_type else { return Err(unlike(arrow_type)) };
-                        let ArrowType::Struct(entry_fields) = field.data_type() else { return Err(unlike(arrow_type)) };
-                        let external = |e: Error| arrow::error::ArrowError::ExternalError(Box::new(e));
-                        let children = vec![key.finish().map_err(external)?, value.finish().map_err(external)?];
-                        let entries = StructArray::try_new(entry_fields.clone(), children, None)?;
-                        Arc::new(MapArray::try_new(field.clone(), starts(offsets), entries, nulls, false)?)
-                    }
-                    Values::Row(members) => {
-                        let ArrowType::Struct(fields) = arrow_type else { return Err(unlike(arrow_type)) };
-                        let len = std::mem::take(&mut members.len);
-                        if members.columns.is_empty() {
-                            return Ok(Arc::new(StructArray::new_empty_fields(len, nulls)) as ArrayRef);
-                        }
-                        let children = members
-                            .columns
-                            .iter_mut()
-                            .map(Column::finish)
-                            .collect::<Result<Vec<_>, _>>()
-                            .map_err(|e| arrow::error::ArrowError::ExternalError(Box::new(e)))?;
-                        Arc::new(StructArray::try_new(Fields::clone(fields), children, nulls)?)
-                    }
-                })
+                    let children = members
+                        .columns
+                        .iter_mut()
+                        .map(Column::finish)
+                        .collect::<Result<Vec<_>, _>>()
+                        .map_err(|e| arrow::error::ArrowError::ExternalError(Box::new(e)))?;
+                    Arc::new(StructArray::try_new(Fields::clone(fields), children, nulls)?)
+                }
+            })
         }
         let nulls = self.nulls.finish();
         build(&mut self.values, &self.arrow_type, nulls)

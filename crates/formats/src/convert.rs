@@ -7,7 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::column::{Column, DecimalText, Members, Values};
+use crate::column::{Column, DecimalText, Members, Unit, Values};
 use crate::decimal::{decimal_from_bytes, parse_decimal};
 use crate::error::{DecodeErrorKind, Decoded, Fault, bad_value, fault, in_field, malformed};
 use crate::scan::Scanner;
@@ -22,6 +22,8 @@ pub(crate) struct Rules {
     pub fail_on_missing: bool,
     /// The message is a change event of Debezium's family.
     pub change: bool,
+    /// Texts in DECIMAL columns may be base64 (Debezium).
+    pub base64_decimals: bool,
     /// Times of the day as numbers are microseconds whatever the declared precision (MySQL connectors).
     pub times_in_micros: bool,
 }
@@ -148,13 +150,17 @@ fn push_text(column: &mut Column, text: &[u8], rules: &Rules) -> Option<()> {
             b"NaN" => v.push(f32::NAN),
             text => {
                 let wide = parse_double(text)?;
-                v.push(if wide.is_finite() { fast_float2::parse(text.strip_prefix(b"+").unwrap_or(text)).ok()? } else { wide as f32 });
+                v.push(if wide.is_finite() {
+                    fast_float2::parse(text.strip_prefix(b"+").unwrap_or(text)).ok()?
+                } else {
+                    wide as f32
+                });
             }
         },
         Values::Float64(v) => v.push(parse_double(trim(text))?),
-        Values::Decimal { values, precision, scale, written_as } => {
-            let number = if rules.change {
-                change_decimal(text, *precision, *scale, written_as)?
+        Values::Decimal { values, precision, scale, written_as, bytes_scale } => {
+            let number = if rules.base64_decimals {
+                change_decimal(text, *precision, *scale, written_as, *bytes_scale)?
             } else {
                 parse_decimal(trim(text), *precision, *scale).ok()?
             };
@@ -178,16 +184,18 @@ fn push_text(column: &mut Column, text: &[u8], rules: &Rules) -> Option<()> {
         }
         Values::Date(v) => match parse_date(text) {
             Some(days) => v.push(days),
-            None if rules.change => v.push(parse_timestamp(text, TimestampStyle::Any, Zone::Without)?.0.div_euclid(86_400) as i32),
+            None if rules.change => {
+                v.push(parse_timestamp(text, TimestampStyle::Any, Zone::Without)?.0.div_euclid(86_400) as i32)
+            }
             None => return None,
         },
         Values::Time { values, .. } => {
             let text = if rules.change { text.strip_suffix(b"Z").unwrap_or(text) } else { text };
-            values.push((parse_time(text, rules.timestamps)? / 1_000_000) as i32);
+            values.push((parse_time(trim(text), TimestampStyle::Any)? / 1_000_000) as i32);
         }
         Values::Timestamp { values, precision, zoned } => {
             let zone = if *zoned { Zone::Utc } else { Zone::Without };
-            let (seconds, nanos) = parse_timestamp(text, rules.timestamps, zone)?;
+            let (seconds, nanos) = parse_timestamp(trim(text), rules.timestamps, zone)?;
             values.push(to_unit(seconds, nanos, *precision)?);
         }
         Values::List { .. } | Values::Map { .. } | Values::Row(_) => return None,
@@ -209,12 +217,18 @@ pub(crate) fn to_unit(seconds: i64, nanos: u32, precision: u8) -> Option<i64> {
 /// A decimal of a change message: digits, or base64 of its unscaled bytes. A text that could be either
 /// follows what the column has been so far; at first it is base64 when a fraction is declared but not
 /// written (Debezium's `string` mode always writes it), digits otherwise.
-fn change_decimal(text: &[u8], precision: u8, scale: u8, written_as: &mut DecimalText) -> Option<Option<i128>> {
+fn change_decimal(
+    text: &[u8],
+    precision: u8,
+    scale: u8,
+    written_as: &mut DecimalText,
+    bytes_scale: u8,
+) -> Option<Option<i128>> {
     let digits = parse_decimal(trim(text), precision, scale);
     let only_digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let could_be_base64 = text.len() % 4 == 0;
+    let could_be_base64 = text.len().is_multiple_of(4);
     let as_bytes = match (digits, only_digits, *written_as) {
-        (Err(()), ..) => true,
+        (Err(_), ..) => true,
         (Ok(_), false, _) => false,
         (Ok(_), true, DecimalText::Digits) => false,
         (Ok(_), true, DecimalText::Base64) => could_be_base64,
@@ -228,7 +242,11 @@ fn change_decimal(text: &[u8], precision: u8, scale: u8, written_as: &mut Decima
             return None;
         }
         *written_as = DecimalText::Base64;
-        return Some(decimal_from_bytes(&room[..length], precision));
+        if bytes_scale == scale {
+            return Some(decimal_from_bytes(&room[..length], precision));
+        }
+        let text = format!("{}e-{bytes_scale}", decimal_from_bytes(&room[..length], 38)?);
+        return parse_decimal(text.as_bytes(), precision, scale).ok();
     }
     if !only_digits {
         *written_as = DecimalText::Digits;
@@ -238,41 +256,28 @@ fn change_decimal(text: &[u8], precision: u8, scale: u8, written_as: &mut Decima
 
 /// A number of Debezium's temporal encodings to the declared type's unit.
 fn push_temporal_number(column: &mut Column, number: i64, rules: &Rules) -> Option<()> {
-    // The last millisecond (microsecond) of the year 9999: above it the number is of a finer unit.
-    const MILLIS_MAX: i64 = 253_402_300_799_999;
-    const MICROS_MAX: i64 = MILLIS_MAX * 1000 + 999;
     match &mut column.values {
         Values::Date(v) => v.push(i32::try_from(number).ok()?),
         Values::Time { values, precision } => {
             const MILLIS_PER_DAY: i64 = 86_400_000;
-            if number < 0 {
-                return None;
-            }
-            let millis = if number >= MILLIS_PER_DAY * 1000 {
-                number / 1_000_000
-            } else if number >= MILLIS_PER_DAY || rules.times_in_micros {
-                number / 1000
-            } else {
-                match *precision {
-                    0..=3 => number,
-                    4..=6 => number / 1000,
-                    _ => number / 1_000_000,
-                }
+            let per_second = match column.unit {
+                Unit::Certain(unit) => unit,
+                _ if number >= MILLIS_PER_DAY * 1000 => 1_000_000_000,
+                _ if number >= MILLIS_PER_DAY || rules.times_in_micros => 1_000_000,
+                _ => match *precision {
+                    0..=3 => 1000,
+                    4..=6 => 1_000_000,
+                    _ => 1_000_000_000,
+                },
             };
-            if millis >= MILLIS_PER_DAY {
+            let millis = number.div_euclid(per_second / 1000);
+            if !(0..MILLIS_PER_DAY).contains(&millis) {
                 return None;
             }
             values.push(millis as i32);
         }
         Values::Timestamp { values, precision, .. } => {
-            let size = number.unsigned_abs();
-            let per_second = if size > MICROS_MAX as u64 || *precision > 6 {
-                1_000_000_000
-            } else if size > MILLIS_MAX as u64 || *precision > 3 {
-                1_000_000
-            } else {
-                1000
-            };
+            let per_second = timestamp_unit(number, *precision, &mut column.unit);
             let nanos = number.rem_euclid(per_second) * (1_000_000_000 / per_second);
             values.push(to_unit(number.div_euclid(per_second), nanos as u32, *precision)?);
         }
@@ -280,6 +285,41 @@ fn push_temporal_number(column: &mut Column, number: i64, rules: &Rules) -> Opti
     }
     column.mark();
     Some(())
+}
+
+/// Units per second of a timestamp's number. Debezium counts milliseconds for source columns of up to three
+/// fractional digits, microseconds up to six, nanoseconds beyond, and the declared type usually says the same. Where
+/// it does not (`TIMESTAMP` is `TIMESTAMP(6)` in Flink, MySQL's `DATETIME` has no fraction), the size of the numbers
+/// tells, and what was seen once in a column holds for all that follow.
+fn timestamp_unit(number: i64, precision: u8, unit: &mut Unit) -> i64 {
+    const MILLIS: i64 = 1000;
+    const MICROS: i64 = 1_000_000;
+    const NANOS: i64 = 1_000_000_000;
+    /// The last millisecond (microsecond) of the year 9999: above it the number is of a finer unit.
+    const MILLIS_MAX: u64 = 253_402_300_799_999;
+    const MICROS_MAX: u64 = MILLIS_MAX * 1000 + 999;
+    /// As milliseconds the years 1973 to 2103; as microseconds a few weeks around the turn of 1970.
+    const SURELY_MILLIS: std::ops::Range<u64> = 100_000_000_000..4_200_000_000_000;
+    let size = number.unsigned_abs();
+    if let Unit::Certain(unit) = *unit {
+        return unit;
+    }
+    if size > MICROS_MAX || precision > 6 {
+        return NANOS;
+    }
+    if size > MILLIS_MAX {
+        *unit = Unit::Likely(MICROS);
+        return MICROS;
+    }
+    match *unit {
+        Unit::Likely(unit) => unit,
+        _ if precision <= 3 => MILLIS,
+        _ if SURELY_MILLIS.contains(&size) => {
+            *unit = Unit::Likely(MILLIS);
+            MILLIS
+        }
+        _ => MICROS,
+    }
 }
 
 /// Appends the next JSON value. With [`Rules::ignore_errors`] a value that does not fit becomes NULL
@@ -307,13 +347,7 @@ fn ignored(column: &mut Column, scanner: &mut Scanner<'_>, start: usize, error: 
 }
 
 #[inline]
-fn append_value(
-    column: &mut Column,
-    scanner: &mut Scanner<'_>,
-    next: u8,
-    start: usize,
-    rules: &Rules,
-) -> Decoded<()> {
+fn append_value(column: &mut Column, scanner: &mut Scanner<'_>, next: u8, start: usize, rules: &Rules) -> Decoded<()> {
     match next {
         b'n' => {
             scanner.word(b"null")?;
@@ -375,13 +409,7 @@ fn append_value(
 }
 
 /// Numbers and booleans off the common paths.
-fn append_scalar(
-    column: &mut Column,
-    scanner: &mut Scanner<'_>,
-    next: u8,
-    start: usize,
-    rules: &Rules,
-) -> Decoded<()> {
+fn append_scalar(column: &mut Column, scanner: &mut Scanner<'_>, next: u8, start: usize, rules: &Rules) -> Decoded<()> {
     let boolean = match next {
         b't' => Some((b"true" as &'static [u8], true)),
         b'f' => Some((b"false" as &'static [u8], false)),
@@ -408,7 +436,9 @@ fn append_scalar(
         return Err(unfit(column, start));
     }
     let (text, whole) = scanner.number()?;
-    if rules.change && whole && matches!(column.values, Values::Date(_) | Values::Time { .. } | Values::Timestamp { .. })
+    if rules.change
+        && whole
+        && matches!(column.values, Values::Date(_) | Values::Time { .. } | Values::Timestamp { .. })
     {
         return parse_integer(text)
             .and_then(|number| push_temporal_number(column, number, rules))
@@ -430,7 +460,7 @@ fn append_scalar(
                 Some(())
             }
             Ok(None) => return column.append_null(start),
-            Err(()) => None,
+            Err(_) => None,
         },
         _ => return push_text(column, text, rules).ok_or_else(|| unfit(column, start)),
     };
@@ -489,17 +519,11 @@ fn append_variable_decimal(column: &mut Column, scanner: &mut Scanner<'_>, start
             Ok(())
         }
         Ok(None) => column.append_null(start),
-        Err(()) => Err(unfit(column, start)),
+        Err(_) => Err(unfit(column, start)),
     }
 }
 
-fn append_nested(
-    column: &mut Column,
-    scanner: &mut Scanner<'_>,
-    next: u8,
-    start: usize,
-    rules: &Rules,
-) -> Decoded<()> {
+fn append_nested(column: &mut Column, scanner: &mut Scanner<'_>, next: u8, start: usize, rules: &Rules) -> Decoded<()> {
     match (&mut column.values, next) {
         (Values::Row(members), b'{') => append_object(members, scanner, rules)?,
         (Values::List { offsets, item }, b'[') => {
@@ -598,6 +622,48 @@ pub(crate) fn append_object(members: &mut Members, scanner: &mut Scanner<'_>, ru
     if filled < members.columns.len() {
         fill_missing(members, row, start, rules)?;
     }
+    members.len += 1;
+    Ok(())
+}
+
+/// Appends one row whose fields come from several objects: the first that has a field gives its value, even
+/// when it is null.
+pub(crate) fn append_merged(
+    members: &mut Members,
+    scanner: &mut Scanner<'_>,
+    objects: &[usize],
+    rules: &Rules,
+) -> Decoded<()> {
+    let row = members.len;
+    for at in objects {
+        scanner.seek(*at);
+        scanner.expect(b'{', "expected an object")?;
+        if scanner.take(b'}') {
+            continue;
+        }
+        loop {
+            if scanner.peek() != b'"' {
+                return Err(malformed(scanner.position(), "expected a field name"));
+            }
+            let name = scanner.string()?;
+            let mut scratch = Vec::new();
+            let index = members.position(name.plain(&mut scratch)?);
+            scanner.expect(b':', "expected ':'")?;
+            match index {
+                Some(index) if members.columns[index].len() == row => {
+                    append_json(&mut members.columns[index], scanner, rules)
+                        .map_err(|e| in_field(e, &members.names[index]))?;
+                }
+                _ => scanner.skip_value()?,
+            }
+            if scanner.take(b',') {
+                continue;
+            }
+            scanner.expect(b'}', "expected ',' or '}'")?;
+            break;
+        }
+    }
+    fill_missing(members, row, objects.first().copied().unwrap_or_default(), rules)?;
     members.len += 1;
     Ok(())
 }

@@ -64,10 +64,12 @@ impl CsvDecoder {
             members: Members::new(schema.columns.iter().map(|c| (c.name.clone(), c.data_type.clone())))?,
             schema: schema.to_arrow(),
             rules: Rules {
-                timestamps: TimestampStyle::Sql,
+                // Flink's CSV reader takes both spellings.
+                timestamps: TimestampStyle::Any,
                 ignore_errors: options.bool("ignore-parse-errors").unwrap_or(false),
                 fail_on_missing: false,
                 change: false,
+                base64_decimals: false,
                 times_in_micros: false,
             },
             delimiter,

@@ -14,7 +14,7 @@ use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use starweir_model::{ChangeBatch, DataType, Error, LogicalType, Options, Result, RowKind, RowKinds, Schema};
 
 use crate::Decoder;
-use crate::column::{Column, Members, Values};
+use crate::column::{Column, DecimalText, Members, Unit, Values};
 use crate::convert::{Rules, append_json, append_object, to_unit};
 use crate::error::{DecodeError, DecodeErrorKind, Decoded, Fault, bad_value, fault, in_field, malformed};
 use crate::json::{checked_utf8, finish_members, members_of};
@@ -89,6 +89,8 @@ pub(crate) struct DebeziumDecoder {
     /// A TIME column needs to know the connector before a number can be read.
     needs_connector: bool,
     needs_source: bool,
+    /// The schema the columns' units were taken from, as it stood in the last wrapped message.
+    known_schema: Vec<u8>,
     skipped: u64,
 }
 
@@ -153,6 +155,7 @@ impl DebeziumDecoder {
             data_schema,
             rules: json_rules(options, true)?,
             needs_connector: schema.columns.iter().any(|c| matches!(c.data_type.logical, LogicalType::Time(_))),
+            known_schema: Vec::new(),
             skipped: 0,
         })
     }
@@ -228,9 +231,8 @@ impl DebeziumDecoder {
     }
 
     fn image(&mut self, scanner: &mut Scanner<'_>, image: Image) -> Decoded<()> {
-        append_object(&mut self.members, scanner, &self.rules).map_err(|error| {
-            in_field(error, if image == Image::Before { "before" } else { "after" })
-        })
+        append_object(&mut self.members, scanner, &self.rules)
+            .map_err(|error| in_field(error, if image == Image::Before { "before" } else { "after" }))
     }
 
     /// Reads an event's object, or the object it is wrapped in.
@@ -282,6 +284,10 @@ impl DebeziumDecoder {
                 b"schema" if outer => {
                     envelope.schema = Some(at);
                     scanner.skip_value()?;
+                    let text = scanner.slice(at, scanner.position());
+                    if next == b'{' && text != self.known_schema.as_slice() {
+                        self.learn(text)?;
+                    }
                 }
                 _ => scanner.skip_value()?,
             }
@@ -290,6 +296,36 @@ impl DebeziumDecoder {
             }
             return scanner.expect(b'}', "expected ',' or '}'");
         }
+    }
+
+    /// Takes the columns' units and encodings from a message's schema: the one exact source of them.
+    fn learn(&mut self, text: &[u8]) -> Decoded<()> {
+        for column in &mut self.members.columns {
+            column.unit = Unit::Unknown;
+            if let Values::Decimal { written_as, bytes_scale, scale, .. } = &mut column.values {
+                *written_as = DecimalText::Unknown;
+                *bytes_scale = *scale;
+            }
+        }
+        let mut scanner = Scanner::new(text);
+        let members = &mut self.members;
+        walk_fields(&mut scanner, &mut |image, fields| {
+            if image.name != b"after" && image.name != b"before" {
+                return Ok(());
+            }
+            let Some(at) = fields else { return Ok(()) };
+            let mut inner = Scanner::new(text);
+            inner.seek(at);
+            walk_array(&mut inner, &mut |field, _| {
+                if let Some(index) = members.position(field.name) {
+                    apply(&mut members.columns[index], field);
+                }
+                Ok(())
+            })
+        })?;
+        self.known_schema.clear();
+        self.known_schema.extend_from_slice(text);
+        Ok(())
     }
 
     /// Reads an image where it stands if there is nothing to know first.
@@ -302,6 +338,115 @@ impl DebeziumDecoder {
                 Ok(())
             }
             _ => scanner.skip_value(),
+        }
+    }
+}
+
+/// A field of a Connect schema.
+#[derive(Default, Clone, Copy)]
+struct SchemaField<'a> {
+    name: &'a [u8],
+    /// The semantic type, such as `io.debezium.time.MicroTimestamp`.
+    semantic: &'a [u8],
+    kind: &'a [u8],
+    scale: Option<u8>,
+}
+
+type Visit<'v, 'a> = &'v mut dyn FnMut(SchemaField<'a>, Option<usize>) -> Decoded<()>;
+
+/// Visits the members of a schema's `fields`; each with the place of its own `fields`.
+fn walk_fields<'a>(scanner: &mut Scanner<'a>, visit: Visit<'_, 'a>) -> Decoded<()> {
+    object(scanner, &mut |scanner, name| {
+        if name == b"fields" && scanner.peek() == b'[' { walk_array(scanner, visit) } else { scanner.skip_value() }
+    })
+}
+
+fn walk_array<'a>(scanner: &mut Scanner<'a>, visit: Visit<'_, 'a>) -> Decoded<()> {
+    scanner.expect(b'[', "expected an array")?;
+    if scanner.take(b']') {
+        return Ok(());
+    }
+    loop {
+        let mut field = SchemaField::default();
+        let mut fields = None;
+        object(scanner, &mut |scanner, name| {
+            let next = scanner.peek();
+            match (name, next) {
+                (b"field", b'"') => field.name = scanner.string()?.raw,
+                (b"name", b'"') => field.semantic = scanner.string()?.raw,
+                (b"type", b'"') => field.kind = scanner.string()?.raw,
+                (b"fields", b'[') => {
+                    fields = Some(scanner.position());
+                    scanner.skip_value()?;
+                }
+                (b"parameters", b'{') => object(scanner, &mut |scanner, name| {
+                    if name == b"scale" && scanner.peek() == b'"' {
+                        let text = scanner.string()?.raw;
+                        field.scale = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+                        Ok(())
+                    } else {
+                        scanner.skip_value()
+                    }
+                })?,
+                _ => scanner.skip_value()?,
+            }
+            Ok(())
+        })?;
+        visit(field, fields)?;
+        if scanner.take(b',') {
+            continue;
+        }
+        return scanner.expect(b']', "expected ',' or ']'");
+    }
+}
+
+/// Visits the members of an object; the visitor consumes each value.
+fn object<'a>(
+    scanner: &mut Scanner<'a>,
+    visit: &mut dyn FnMut(&mut Scanner<'a>, &'a [u8]) -> Decoded<()>,
+) -> Decoded<()> {
+    scanner.expect(b'{', "expected an object")?;
+    if scanner.take(b'}') {
+        return Ok(());
+    }
+    loop {
+        if scanner.peek() != b'"' {
+            return Err(malformed(scanner.position(), "expected a field name"));
+        }
+        let name = scanner.string()?.raw;
+        scanner.expect(b':', "expected ':'")?;
+        visit(scanner, name)?;
+        if scanner.take(b',') {
+            continue;
+        }
+        return scanner.expect(b'}', "expected ',' or '}'");
+    }
+}
+
+/// What a schema's field says about the numbers and texts of its column.
+fn apply(column: &mut Column, field: SchemaField<'_>) {
+    let per_second = match field.semantic {
+        b"io.debezium.time.Timestamp"
+        | b"io.debezium.time.Time"
+        | b"org.apache.kafka.connect.data.Timestamp"
+        | b"org.apache.kafka.connect.data.Time" => 1000,
+        b"io.debezium.time.MicroTimestamp" | b"io.debezium.time.MicroTime" => 1_000_000,
+        b"io.debezium.time.NanoTimestamp" | b"io.debezium.time.NanoTime" => 1_000_000_000,
+        _ => 0,
+    };
+    if per_second > 0 {
+        column.unit = Unit::Certain(per_second);
+    }
+    if let Values::Decimal { written_as, bytes_scale, .. } = &mut column.values {
+        match (field.semantic, field.kind) {
+            (b"org.apache.kafka.connect.data.Decimal", b"bytes") => {
+                *written_as = DecimalText::Base64;
+                if let Some(scale) = field.scale {
+                    *bytes_scale = scale;
+                }
+            }
+            (_, b"string") => *written_as = DecimalText::Digits,
+            _ => {}
         }
     }
 }
@@ -403,6 +548,7 @@ fn append_metadata(
                 ignore_errors: false,
                 fail_on_missing: false,
                 change: true,
+                base64_decimals: true,
                 times_in_micros: false,
             };
             append_json(column, scanner, &rules)

@@ -1,8 +1,12 @@
 //! Decimal numbers from text and from Connect's bytes, without a detour over f64.
 
+/// The text is not a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotANumber;
+
 /// A number rounded half up to `scale`, or why there is none. NULL (`None`) when it needs more
 /// digits than `precision`: Flink's `DecimalData.fromBigDecimal`.
-pub fn parse_decimal(text: &[u8], precision: u8, scale: u8) -> Result<Option<i128>, ()> {
+pub fn parse_decimal(text: &[u8], precision: u8, scale: u8) -> Result<Option<i128>, NotANumber> {
     let (negative, digits) = match text.first() {
         Some(b'-') => (true, &text[1..]),
         Some(b'+') => (false, &text[1..]),
@@ -34,18 +38,18 @@ pub fn parse_decimal(text: &[u8], precision: u8, scale: u8) -> Result<Option<i12
             }
             b'.' if !seen_point => seen_point = true,
             b'e' | b'E' => {
-                let text = std::str::from_utf8(&digits[at + 1..]).map_err(drop)?;
-                let number: i32 = text.parse().map_err(drop)?;
+                let text = std::str::from_utf8(&digits[at + 1..]).map_err(|_| NotANumber)?;
+                let number: i32 = text.parse().map_err(|_| NotANumber)?;
                 exponent += number as i64;
                 at = digits.len();
                 continue;
             }
-            _ => return Err(()),
+            _ => return Err(NotANumber),
         }
         at += 1;
     }
     if !seen_digits {
-        return Err(());
+        return Err(NotANumber);
     }
     let shift = exponent + scale as i64;
     let unscaled = if mantissa == 0 && dropped_first.is_none() {
@@ -137,11 +141,11 @@ mod tests {
             ("1e-400", 38, 0, Ok(Some(0))),
             ("0e999999", 5, 0, Ok(Some(0))),
             ("0.30000000000000000000000000000000000000000000000004", 38, 37, Ok(Some(3 * 10i128.pow(36)))),
-            ("", 10, 2, Err(())),
-            (".", 10, 2, Err(())),
-            ("1.2.3", 10, 2, Err(())),
-            ("12a", 10, 2, Err(())),
-            ("1e", 10, 2, Err(())),
+            ("", 10, 2, Err(NotANumber)),
+            (".", 10, 2, Err(NotANumber)),
+            ("1.2.3", 10, 2, Err(NotANumber)),
+            ("12a", 10, 2, Err(NotANumber)),
+            ("1e", 10, 2, Err(NotANumber)),
         ] {
             assert_eq!(parse_decimal(text.as_bytes(), precision, scale), expected, "{text}");
         }
@@ -158,7 +162,13 @@ mod tests {
 
     #[test]
     fn decimals_are_written_plainly() {
-        for (unscaled, scale, text) in [(12346, 2, "123.46"), (-5, 2, "-0.05"), (0, 0, "0"), (7, 0, "7"), (1, 38, &*format!("0.{}1", "0".repeat(37)))] {
+        for (unscaled, scale, text) in [
+            (12346, 2, "123.46"),
+            (-5, 2, "-0.05"),
+            (0, 0, "0"),
+            (7, 0, "7"),
+            (1, 38, &*format!("0.{}1", "0".repeat(37))),
+        ] {
             let mut out = Vec::new();
             write_decimal(&mut out, unscaled, scale);
             assert_eq!(String::from_utf8(out).unwrap(), text);

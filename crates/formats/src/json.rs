@@ -4,12 +4,12 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use starweir_model::{ChangeBatch, DataType, Error, LogicalType, Options, Result, Schema};
 
+use crate::Decoder;
 use crate::column::{Column, Members};
 use crate::convert::{Rules, append_object};
 use crate::error::{DecodeError, Decoded, malformed};
 use crate::options::json_rules;
 use crate::scan::Scanner;
-use crate::Decoder;
 
 pub(crate) struct JsonDecoder {
     members: Members,

@@ -1,4 +1,5 @@
-//! Bytes ⇄ [`ChangeBatch`]: json, csv, raw and debezium-json, with Flink's options and coercions.
+//! Bytes ⇄ [`ChangeBatch`]: json, csv, raw, debezium-json, canal-json, maxwell-json and ogg-json, with Flink's
+//! options and coercions.
 //!
 //! Pure: no I/O, no clock. A message's values go straight into typed columns; no value tree is built.
 //!
@@ -23,6 +24,7 @@
 //! assert_eq!(json.finish().unwrap().rows(), 1);
 //! ```
 
+mod changes;
 mod column;
 mod convert;
 mod csv;
@@ -39,7 +41,9 @@ mod write;
 use arrow::datatypes::SchemaRef;
 use starweir_model::{ChangeBatch, DataType, Error, Options, Result, Schema};
 
-pub use decimal::{decimal_from_bytes, parse_decimal};
+use crate::changes::{ChangeDecoder, Flavor};
+
+pub use decimal::{NotANumber, decimal_from_bytes, parse_decimal};
 pub use error::{DecodeError, DecodeErrorKind};
 pub use options::{FORMATS, definitions};
 pub use time::{TimestampStyle, civil_from_days, days_from_civil, parse_date};
@@ -69,7 +73,7 @@ pub enum Framing {
 pub fn changelog_mode(format: &str) -> Option<ChangelogMode> {
     match format {
         "json" | "csv" | "raw" => Some(ChangelogMode::AppendOnly),
-        "debezium-json" => Some(ChangelogMode::Retract),
+        "debezium-json" | "canal-json" | "maxwell-json" | "ogg-json" => Some(ChangelogMode::Retract),
         _ => None,
     }
 }
@@ -77,7 +81,7 @@ pub fn changelog_mode(format: &str) -> Option<ChangelogMode> {
 /// How this format's records are laid out in files; None for an unknown format.
 pub fn framing(format: &str) -> Option<Framing> {
     match format {
-        "json" | "raw" | "debezium-json" => Some(Framing::Lines),
+        "json" | "raw" | "debezium-json" | "canal-json" | "maxwell-json" | "ogg-json" => Some(Framing::Lines),
         "csv" => Some(Framing::QuotedLines),
         _ => None,
     }
@@ -87,6 +91,9 @@ pub fn framing(format: &str) -> Option<Framing> {
 pub fn metadata(format: &str) -> Vec<(&'static str, DataType)> {
     match format {
         "debezium-json" => debezium::metadata(),
+        "canal-json" => changes::metadata(Flavor::Canal),
+        "maxwell-json" => changes::metadata(Flavor::Maxwell),
+        "ogg-json" => changes::metadata(Flavor::Ogg),
         _ => Vec::new(),
     }
 }
@@ -183,7 +190,7 @@ pub fn decoder(
     metadata: &[(String, DataType)],
     options: &Options,
 ) -> Result<Box<dyn Decoder>> {
-    if format != "debezium-json"
+    if matches!(format, "json" | "csv" | "raw")
         && let Some((key, _)) = metadata.first()
     {
         return Err(Error::user(format!("format '{format}' has no metadata column '{key}'")));
@@ -193,6 +200,9 @@ pub fn decoder(
         "csv" => Ok(Box::new(csv::CsvDecoder::new(schema, options)?)),
         "raw" => Ok(Box::new(raw::RawDecoder::new(schema, options)?)),
         "debezium-json" => Ok(Box::new(debezium::DebeziumDecoder::new(schema, metadata, options)?)),
+        "canal-json" => Ok(Box::new(ChangeDecoder::new(Flavor::Canal, schema, metadata, options)?)),
+        "maxwell-json" => Ok(Box::new(ChangeDecoder::new(Flavor::Maxwell, schema, metadata, options)?)),
+        "ogg-json" => Ok(Box::new(ChangeDecoder::new(Flavor::Ogg, schema, metadata, options)?)),
         _ => Err(options::unknown(format)),
     }
 }

@@ -6,7 +6,7 @@ use crate::convert::Rules;
 use crate::time::TimestampStyle;
 
 /// The formats there are.
-pub const FORMATS: &[&str] = &["json", "csv", "raw", "debezium-json"];
+pub const FORMATS: &[&str] = &["json", "csv", "raw", "debezium-json", "canal-json", "maxwell-json", "ogg-json"];
 
 const IGNORE: OptionDef = OptionDef::optional(
     "ignore-parse-errors",
@@ -46,8 +46,12 @@ const JSON_PARSER: OptionDef = OptionDef::optional(
 .with_default("true");
 
 const JSON: &[OptionDef] = &[
-    OptionDef::optional("fail-on-missing-field", OptionType::Bool, "fails when a field is missing instead of giving NULL")
-        .with_default("false"),
+    OptionDef::optional(
+        "fail-on-missing-field",
+        OptionType::Bool,
+        "fails when a field is missing instead of giving NULL",
+    )
+    .with_default("false"),
     IGNORE,
     TIMESTAMPS,
     NULL_KEYS,
@@ -73,19 +77,55 @@ const DEBEZIUM: &[OptionDef] = &[
     JSON_PARSER,
 ];
 
+const CANAL: &[OptionDef] = &[
+    OptionDef::optional(
+        "database.include",
+        OptionType::Text,
+        "a regular expression; events of databases whose whole name it does not match are passed over",
+    ),
+    OptionDef::optional(
+        "table.include",
+        OptionType::Text,
+        "a regular expression; events of tables whose whole name it does not match are passed over",
+    ),
+    IGNORE,
+    TIMESTAMPS,
+    NULL_KEYS,
+    NULL_KEY_LITERAL,
+    PLAIN_DECIMALS,
+    SKIP_NULLS,
+    JSON_PARSER,
+];
+
+const CHANGES: &[OptionDef] =
+    &[IGNORE, TIMESTAMPS, NULL_KEYS, NULL_KEY_LITERAL, PLAIN_DECIMALS, SKIP_NULLS, JSON_PARSER];
+
 const CSV: &[OptionDef] = &[
-    OptionDef::optional("field-delimiter", OptionType::Text, "the character between fields; escapes such as \\t are understood")
-        .with_default(","),
+    OptionDef::optional(
+        "field-delimiter",
+        OptionType::Text,
+        "the character between fields; escapes such as \\t are understood",
+    )
+    .with_default(","),
     OptionDef::optional("disable-quote-character", OptionType::Bool, "no quotes at all; excludes quote-character")
         .with_default("false"),
     OptionDef::optional("quote-character", OptionType::Text, "the character around fields that hold a delimiter")
         .with_default("\""),
-    OptionDef::optional("allow-comments", OptionType::Bool, "lines that begin with # are skipped").with_default("false"),
+    OptionDef::optional("allow-comments", OptionType::Bool, "lines that begin with # are skipped")
+        .with_default("false"),
     IGNORE,
     OptionDef::optional("array-element-delimiter", OptionType::Text, "what separates the elements of an ARRAY or ROW")
         .with_default(";"),
-    OptionDef::optional("escape-character", OptionType::Text, "the character after which the next one stands for itself"),
-    OptionDef::optional("null-literal", OptionType::Text, "the text that stands for NULL; without it only missing fields are NULL"),
+    OptionDef::optional(
+        "escape-character",
+        OptionType::Text,
+        "the character after which the next one stands for itself",
+    ),
+    OptionDef::optional(
+        "null-literal",
+        OptionType::Text,
+        "the text that stands for NULL; without it only missing fields are NULL",
+    ),
     OptionDef::optional(
         "write-bigdecimal-in-scientific-notation",
         OptionType::Bool,
@@ -95,10 +135,18 @@ const CSV: &[OptionDef] = &[
 ];
 
 const RAW: &[OptionDef] = &[
-    OptionDef::optional("charset", OptionType::Text, "the encoding of text: UTF-8, ISO-8859-1, US-ASCII, UTF-16BE, UTF-16LE or UTF-16")
-        .with_default("UTF-8"),
-    OptionDef::optional("endianness", OptionType::Choice(&["big-endian", "little-endian"]), "the byte order of numbers")
-        .with_default("big-endian"),
+    OptionDef::optional(
+        "charset",
+        OptionType::Text,
+        "the encoding of text: UTF-8, ISO-8859-1, US-ASCII, UTF-16BE, UTF-16LE or UTF-16",
+    )
+    .with_default("UTF-8"),
+    OptionDef::optional(
+        "endianness",
+        OptionType::Choice(&["big-endian", "little-endian"]),
+        "the byte order of numbers",
+    )
+    .with_default("big-endian"),
 ];
 
 /// The options of a format, names without the format's prefix; None for an unknown format.
@@ -108,6 +156,8 @@ pub fn definitions(format: &str) -> Option<&'static [OptionDef]> {
         "csv" => Some(CSV),
         "raw" => Some(RAW),
         "debezium-json" => Some(DEBEZIUM),
+        "canal-json" => Some(CANAL),
+        "maxwell-json" | "ogg-json" => Some(CHANGES),
         _ => None,
     }
 }
@@ -136,6 +186,7 @@ pub(crate) fn json_rules(options: &Options, change: bool) -> Result<Rules> {
         ignore_errors,
         fail_on_missing,
         change,
+        base64_decimals: change,
         times_in_micros: false,
     })
 }

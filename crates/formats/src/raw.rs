@@ -54,7 +54,11 @@ impl Charset {
                     }
                 }
                 let units = bytes.chunks_exact(2).map(|pair| {
-                    if big_endian { u16::from_be_bytes([pair[0], pair[1]]) } else { u16::from_le_bytes([pair[0], pair[1]]) }
+                    if big_endian {
+                        u16::from_be_bytes([pair[0], pair[1]])
+                    } else {
+                        u16::from_le_bytes([pair[0], pair[1]])
+                    }
                 });
                 char::decode_utf16(units).for_each(|c| push(c.unwrap_or(char::REPLACEMENT_CHARACTER)));
                 if bytes.len() % 2 == 1 {
@@ -110,14 +114,20 @@ impl RawDecoder {
     pub fn new(schema: &Schema, options: &Options) -> Result<Self> {
         check_schema(schema)?;
         let (charset, little_endian) = settings(options)?;
-        Ok(Self { column: Column::new(&schema.columns[0].data_type)?, schema: schema.to_arrow(), charset, little_endian })
+        Ok(Self {
+            column: Column::new(&schema.columns[0].data_type)?,
+            schema: schema.to_arrow(),
+            charset,
+            little_endian,
+        })
     }
 
     fn push(&mut self, message: &[u8]) -> Decoded<()> {
         let little = self.little_endian;
         fn fixed<const N: usize>(message: &[u8], little: bool) -> Decoded<[u8; N]> {
-            let mut bytes: [u8; N] =
-                message.try_into().map_err(|_| bad_value(0, "the message's length is not that of the column's type"))?;
+            let mut bytes: [u8; N] = message
+                .try_into()
+                .map_err(|_| bad_value(0, "the message's length is not that of the column's type"))?;
             if little {
                 bytes.reverse();
             }

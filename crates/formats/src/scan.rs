@@ -401,11 +401,12 @@ pub(crate) fn unescape(raw: &[u8], offset: usize, out: &mut Vec<u8>) -> Decoded<
             b'u' => {
                 let mut code = hex4(raw, at).ok_or_else(bad)?;
                 at += 4;
-                if (0xD800..0xDC00).contains(&code) && raw.get(at..at + 2) == Some(b"\\u") {
-                    if let Some(low) = hex4(raw, at + 2).filter(|low| (0xDC00..0xE000).contains(low)) {
-                        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-                        at += 6;
-                    }
+                if (0xD800..0xDC00).contains(&code)
+                    && raw.get(at..at + 2) == Some(b"\\u")
+                    && let Some(low) = hex4(raw, at + 2).filter(|low| (0xDC00..0xE000).contains(low))
+                {
+                    code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+                    at += 6;
                 }
                 let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
                 out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());

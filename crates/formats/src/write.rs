@@ -43,8 +43,16 @@ pub trait Encoder: Send {
 pub fn encoder(format: &str, schema: &Schema, options: &Options) -> Result<Box<dyn Encoder>> {
     let names = schema.columns.iter().map(|c| c.name.clone()).collect();
     match format {
-        "json" => Ok(Box::new(JsonEncoder { names, style: Style::from_options(options), change: false })),
-        "debezium-json" => Ok(Box::new(JsonEncoder { names, style: Style::from_options(options), change: true })),
+        "json" => Ok(Box::new(JsonEncoder { names, style: Style::from_options(options), shape: Shape::Row })),
+        "debezium-json" | "canal-json" | "maxwell-json" | "ogg-json" => {
+            let shape = match format {
+                "debezium-json" => Shape::Debezium,
+                "canal-json" => Shape::Canal,
+                "maxwell-json" => Shape::Maxwell,
+                _ => Shape::Ogg,
+            };
+            Ok(Box::new(JsonEncoder { names, style: Style::from_options(options), shape }))
+        }
         "csv" => {
             let (delimiter, quote, escape) = characters(options)?;
             Ok(Box::new(CsvEncoder {
@@ -296,8 +304,10 @@ impl<'a> Cells<'a> {
                             NullKey::Drop => continue,
                             NullKey::Literal(text) => key.extend_from_slice(text.as_bytes()),
                             NullKey::Fail => {
-                                return Err(Error::data("JSON format doesn't support to serialize map data with null keys")
-                                    .with_hint("see the option 'map-null-key.mode'"));
+                                return Err(Error::data(
+                                    "JSON format doesn't support to serialize map data with null keys",
+                                )
+                                .with_hint("see the option 'map-null-key.mode'"));
                             }
                         }
                     } else {
@@ -361,7 +371,13 @@ fn integer(out: &mut Vec<u8>, number: i64) {
 /// Java's `Double.toString`, from Rust's shortest scientific form.
 fn java_float(out: &mut Vec<u8>, scientific: &str, value: f64) {
     if !value.is_finite() {
-        let text = if value.is_nan() { "\"NaN\"" } else if value > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" };
+        let text = if value.is_nan() {
+            "\"NaN\""
+        } else if value > 0.0 {
+            "\"Infinity\""
+        } else {
+            "\"-Infinity\""
+        };
         out.extend_from_slice(text.as_bytes());
         return;
     }
@@ -408,7 +424,35 @@ fn scientific(out: &mut Vec<u8>, unscaled: i128, scale: i8) -> bool {
 struct JsonEncoder {
     names: Vec<String>,
     style: Style,
-    change: bool,
+    shape: Shape,
+}
+
+/// What stands around a row: as Flink writes it, an update is a deletion and an insertion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Row,
+    Debezium,
+    Canal,
+    Maxwell,
+    Ogg,
+}
+
+impl Shape {
+    /// The texts before and after a row; None when the change cannot be expressed.
+    fn frame(self, addition: bool) -> Option<(&'static str, &'static str)> {
+        Some(match (self, addition) {
+            (Self::Row, true) => ("", ""),
+            (Self::Row, false) => return None,
+            (Self::Debezium, true) => ("{\"before\":null,\"after\":", ",\"op\":\"c\"}"),
+            (Self::Debezium, false) => ("{\"before\":", ",\"after\":null,\"op\":\"d\"}"),
+            (Self::Canal, true) => ("{\"data\":[", "],\"type\":\"INSERT\"}"),
+            (Self::Canal, false) => ("{\"data\":[", "],\"type\":\"DELETE\"}"),
+            (Self::Maxwell, true) => ("{\"data\":", ",\"type\":\"insert\"}"),
+            (Self::Maxwell, false) => ("{\"data\":", ",\"type\":\"delete\"}"),
+            (Self::Ogg, true) => ("{\"before\":null,\"after\":", ",\"op_type\":\"I\"}"),
+            (Self::Ogg, false) => ("{\"before\":", ",\"after\":null,\"op_type\":\"D\"}"),
+        })
+    }
 }
 
 impl Encoder for JsonEncoder {
@@ -423,25 +467,12 @@ impl Encoder for JsonEncoder {
             .collect();
         for row in 0..batch.rows() {
             let kind = batch.kinds.at(row);
-            let object = |out: &mut Vec<u8>| {
-                write_object(names.iter().map(Vec::as_slice).zip(&columns), row, &self.style, out)
+            let Some((before, after)) = self.shape.frame(kind.is_addition()) else {
+                return append_only("json", kind);
             };
-            match (self.change, kind.is_addition()) {
-                (true, true) => {
-                    out.extend_from_slice(b"{\"before\":null,\"after\":");
-                    object(out)?;
-                    out.extend_from_slice(b",\"op\":\"c\"}");
-                }
-                (true, false) => {
-                    out.extend_from_slice(b"{\"before\":");
-                    object(out)?;
-                    out.extend_from_slice(b",\"after\":null,\"op\":\"d\"}");
-                }
-                (false, _) => {
-                    append_only("json", kind)?;
-                    object(out)?;
-                }
-            }
+            out.extend_from_slice(before.as_bytes());
+            write_object(names.iter().map(Vec::as_slice).zip(&columns), row, &self.style, out)?;
+            out.extend_from_slice(after.as_bytes());
             ends.push(out.len());
         }
         Ok(())

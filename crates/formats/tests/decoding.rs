@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType as ArrowType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use starweir_formats::{Decoder, decoder, definitions, encoder};
-use starweir_model::{ChangeBatch, Column, DataType, Field, LogicalType as T, Options, Schema};
+use starweir_model::{ChangeBatch, Column, DataType, Field, LogicalType as T, Options, RowKind, RowKinds, Schema};
 
 fn schema(columns: &[(&str, T)]) -> Schema {
     Schema::new(columns.iter().map(|(n, t)| Column::new(*n, DataType::nullable(t.clone()))).collect())
@@ -277,6 +277,7 @@ fn debezium_encodings_follow_the_declared_type() {
         (T::Timestamp(3), "1595008822123", "2020-07-17T18:00:22.123"),
         (T::Timestamp(6), "1595008822123456", "2020-07-17T18:00:22.123456"),
         (T::Timestamp(3), "1595008822123456", "2020-07-17T18:00:22.123456"),
+        (T::Timestamp(6), "1595008822000", "2020-07-17T18:00:22"),
         (T::Timestamp(9), "1595008822123456789", "2020-07-17T18:00:22.123456789"),
         (T::TimestampLtz(0), "\"2020-07-17T18:00:22Z\"", "2020-07-17T18:00:22Z"),
         (T::Timestamp(0), "\"2020-07-17T18:00:22Z\"", "2020-07-17T18:00:22"),
@@ -300,6 +301,32 @@ fn debezium_encodings_follow_the_declared_type() {
 }
 
 #[test]
+fn a_wrapped_message_says_itself_what_its_numbers_are() {
+    let columns = [("t", T::Timestamp(6)), ("u", T::Timestamp(3)), ("c", T::Time(6)), ("n", T::Decimal(10, 2))];
+    let field = |name: &str, kind: &str, semantic: &str, more: &str| {
+        format!(r#"{{"type":"{kind}","optional":true,"name":"{semantic}"{more},"field":"{name}"}}"#)
+    };
+    let fields = [
+        field("t", "int64", "io.debezium.time.Timestamp", ""),
+        field("u", "int64", "io.debezium.time.MicroTimestamp", ""),
+        field("c", "int32", "io.debezium.time.Time", ""),
+        field("n", "bytes", "org.apache.kafka.connect.data.Decimal", r#","version":1,"parameters":{"scale":"3"}"#),
+    ]
+    .join(",");
+    let message = format!(
+        r#"{{"schema":{{"type":"struct","fields":[{{"type":"struct","fields":[{fields}],"field":"before"}},
+            {{"type":"struct","fields":[{fields}],"field":"after"}},{{"type":"string","field":"op"}}],"name":"e"}},
+            "payload":{{"before":null,"after":{{"t":5000,"u":5000000,"c":64000,"n":"1234"}},"op":"c"}}}}"#
+    );
+    // "1234" is also base64 of three bytes: the number -2658824, here at scale 3.
+    let expected = "+I[1970-01-01T00:00:05, 1970-01-01T00:00:05, 00:01:04, -2658.82]";
+    let mut decoder = make("debezium-json", &schema(&columns), &[("schema-include", "true")]);
+    decoder.decode(message.as_bytes()).unwrap();
+    decoder.decode(message.as_bytes()).unwrap();
+    assert_eq!(rows(&decoder.finish().unwrap()), [expected, expected]);
+}
+
+#[test]
 fn debezium_metadata_stands_beside_every_row() {
     let options = Options::parse(definitions("debezium-json").unwrap(), []).unwrap();
     let wanted: Vec<_> =
@@ -316,11 +343,7 @@ fn debezium_metadata_stands_beside_every_row() {
     let rest = format!("{{\"a\":1}}, 1970-01-01T00:00:02Z, 1970-01-01T00:00:01.001Z, d, NULL, t, {properties}]");
     assert_eq!(
         rows(&decoder.finish().unwrap()),
-        [
-            format!("-U[1, {rest}"),
-            format!("+U[2, {rest}"),
-            "+I[3, NULL, NULL, NULL, NULL, NULL, NULL, NULL]".into()
-        ]
+        [format!("-U[1, {rest}"), format!("+U[2, {rest}"), "+I[3, NULL, NULL, NULL, NULL, NULL, NULL, NULL]".into()]
     );
     assert!(starweir_formats::decoder("json", &schema(&[]), &wanted, &options).is_err());
 }
@@ -411,7 +434,119 @@ fn what_is_written_is_what_flink_writes_and_reads_back() {
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 
     let mut out = Vec::new();
-    let options = Options::parse(definitions("debezium-json").unwrap(), [("encode.ignore-null-fields", "true")]).unwrap();
+    let options =
+        Options::parse(definitions("debezium-json").unwrap(), [("encode.ignore-null-fields", "true")]).unwrap();
     encoder("debezium-json", &schema, &options).unwrap().encode_lines(&batch, &mut out).unwrap();
     assert!(String::from_utf8(out).unwrap().ends_with("{\"before\":null,\"after\":{\"n\":1E-9},\"op\":\"c\"}\n"));
+}
+
+#[test]
+fn canal_maxwell_and_ogg_events_become_changes() {
+    let columns = [("id", T::Int), ("name", STRING), ("price", T::Decimal(10, 2))];
+    check(
+        "canal-json",
+        &columns,
+        &[("database.include", "shop.*"), ("table.include", "orders|items")],
+        &[
+            (
+                r#"{"data":[{"id":"1","name":"a","price":"12.00"},{"id":"2","name":null,"price":"1200"}],"database":"shop1","table":"items","type":"INSERT","old":null,"isDdl":false}"#,
+                "+I[1, a, 12.00] +I[2, NULL, 1200.00]",
+            ),
+            (
+                r#"{"data":[{"id":"1","name":"b","price":null}],"old":[{"name":"a"}],"database":"shop","table":"orders","type":"UPDATE"}"#,
+                "-U[1, a, NULL] +U[1, b, NULL]",
+            ),
+            (
+                r#"{"data":[{"id":"1","name":"b","price":"2"}],"old":[{"name":null,"price":"1"}],"database":"shop","table":"orders","type":"UPDATE"}"#,
+                "-U[1, NULL, 1.00] +U[1, b, 2.00]",
+            ),
+            (r#"{"data":[{"id":"1"}],"database":"shop","table":"orders","type":"DELETE"}"#, "-D[1, NULL, NULL]"),
+            (r#"{"data":[{"id":"1"}],"database":"shop","table":"others","type":"INSERT"}"#, ""),
+            (r#"{"data":[{"id":"1"}],"database":"my-shop","table":"orders","type":"INSERT"}"#, ""),
+            (r#"{"data":null,"database":"shop","table":"orders","type":"CREATE"}"#, ""),
+            (r#"{"data":null,"database":"shop","table":"orders","type":"ALTER"}"#, "!neither an insert"),
+            (r#"{"data":null,"database":"shop","table":"orders","type":"INSERT"}"#, "!\"data\" field"),
+            (
+                r#"{"data":[{"id":"1"}],"old":[],"database":"shop","table":"orders","type":"UPDATE"}"#,
+                "!as many old rows",
+            ),
+            ("", ""),
+        ],
+    );
+    check(
+        "maxwell-json",
+        &columns,
+        &[],
+        &[
+            (
+                r#"{"database":"d","table":"t","type":"insert","ts":1,"data":{"id":1,"name":"a","price":1.5}}"#,
+                "+I[1, a, 1.50]",
+            ),
+            (
+                r#"{"type":"update","data":{"id":1,"name":"b","price":1.5},"old":{"name":"a"}}"#,
+                "-U[1, a, 1.50] +U[1, b, 1.50]",
+            ),
+            (r#"{"type":"delete","data":{"id":1,"name":"b","price":1.5}}"#, "-D[1, b, 1.50]"),
+            (r#"{"type":"table-create","def":{}}"#, "!neither"),
+        ],
+    );
+    check(
+        "ogg-json",
+        &columns,
+        &[],
+        &[
+            (r#"{"table":"D.T","op_type":"I","before":{},"after":{"id":1,"name":"a"}}"#, "+I[1, a, NULL]"),
+            (
+                r#"{"op_type":"U","before":{"id":1,"name":"a"},"after":{"id":1,"name":"b"}}"#,
+                "-U[1, a, NULL] +U[1, b, NULL]",
+            ),
+            (r#"{"op_type":"D","before":{"id":1,"name":"a"},"after":null}"#, "-D[1, a, NULL]"),
+            (r#"{"op_type":"U","after":{"id":1,"name":"b"}}"#, "!\"before\" field of an UPDATE"),
+            (r#"{"op_type":"T"}"#, "!neither"),
+        ],
+    );
+}
+
+#[test]
+fn canal_and_maxwell_metadata_stand_beside_every_row() {
+    for (format, message, expected) in [
+        (
+            "canal-json",
+            r#"{"data":[{"id":"1"}],"old":[{}],"database":"d","table":"t","type":"UPDATE","sqlType":{"id":4},"pkNames":["id"],"ts":2000,"es":1706696430123}"#,
+            "d, t, {id: 4}, [id], 1970-01-01T00:33:20Z, 2024-01-31T10:20:30.123Z]",
+        ),
+        (
+            "maxwell-json",
+            r#"{"data":{"id":1},"old":{},"database":"d","table":"t","type":"update","ts":1706696430}"#,
+            "d, t, NULL, 2024-01-31T10:20:30Z]",
+        ),
+        (
+            "ogg-json",
+            r#"{"before":{"id":1},"after":{"id":1},"table":"t","op_type":"U","primary_keys":["id"],"current_ts":"2024-01-31T10:20:30.5","op_ts":"2024-01-31 10:20:30.000001"}"#,
+            "t, [id], 2024-01-31T10:20:30.500Z, 2024-01-31T10:20:30.000001Z]",
+        ),
+    ] {
+        let options = Options::parse(definitions(format).unwrap(), []).unwrap();
+        let wanted: Vec<_> = starweir_formats::metadata(format).into_iter().map(|(n, t)| (n.to_owned(), t)).collect();
+        let mut decoder = decoder(format, &schema(&[("id", T::Int)]), &wanted, &options).unwrap();
+        decoder.decode(message.as_bytes()).unwrap();
+        let found = rows(&decoder.finish().unwrap());
+        assert_eq!(found, [format!("-U[1, {expected}"), format!("+U[1, {expected}")], "{format}");
+    }
+}
+
+#[test]
+fn changes_that_are_written_are_read_back() {
+    let schema = schema(&[("id", T::Int)]);
+    for format in ["debezium-json", "canal-json", "maxwell-json", "ogg-json"] {
+        let options = Options::parse(definitions(format).unwrap(), []).unwrap();
+        let mut decoder = decoder(format, &schema, &[], &options).unwrap();
+        let column = std::sync::Arc::new(arrow::array::Int32Array::from(vec![1, 2])) as ArrayRef;
+        let batch = arrow::array::RecordBatch::try_new(schema.to_arrow(), vec![column]).unwrap();
+        let kinds = RowKinds::Each(vec![RowKind::UpdateAfter, RowKind::Delete]);
+        let mut out = Vec::new();
+        encoder(format, &schema, &options).unwrap().encode_lines(&ChangeBatch::new(batch, kinds), &mut out).unwrap();
+        assert!(decoder.decode_lines(&out, true, 10).failed.is_none());
+        assert_eq!(rows(&decoder.finish().unwrap()), ["+I[1]", "-D[2]"], "{format}");
+    }
 }

@@ -188,15 +188,14 @@ impl Answer {
         let get = |name: &str| m.get(name);
         let status = Status::from_text(&text_of(get("status"))?);
         // FE errors carry both "msg" and "message".
-        let message = text_of(get("message"))
-            .filter(|t| !t.is_empty())
-            .or_else(|| text_of(get("msg")))
-            .unwrap_or_default();
-        let existing_job = text_of(get("existingjobstatus")).and_then(|text| match text.to_ascii_uppercase().as_str() {
-            "RUNNING" | "PREPARE" | "PREPARED" => Some(ExistingJob::Running),
-            "FINISHED" | "COMMITTED" | "VISIBLE" => Some(ExistingJob::Finished),
-            _ => None,
-        });
+        let message =
+            text_of(get("message")).filter(|t| !t.is_empty()).or_else(|| text_of(get("msg"))).unwrap_or_default();
+        let existing_job =
+            text_of(get("existingjobstatus")).and_then(|text| match text.to_ascii_uppercase().as_str() {
+                "RUNNING" | "PREPARE" | "PREPARED" => Some(ExistingJob::Running),
+                "FINISHED" | "COMMITTED" | "VISIBLE" => Some(ExistingJob::Finished),
+                _ => None,
+            });
         let txn_id = get("txnid").and_then(|v| v.as_i64().or_else(|| v.as_str()?.parse().ok())).filter(|id| *id >= 0);
         Some(Self {
             status,

@@ -170,14 +170,16 @@ impl Client {
         let response = self.send(Call { method: "GET", target, headers, body: None, expect: false }).await?;
         check_access(&response)?;
         Answer::parse_label_state(&response.body).map_err(|message| {
-            AttemptError::Refused(not_understood(&response, format!("the state of label {label} is not known: {message}")))
+            AttemptError::Refused(not_understood(
+                &response,
+                format!("the state of label {label} is not known: {message}"),
+            ))
         })
     }
 
     /// Whether an FE answers at all, on its health page.
     pub async fn health(&self) -> Result<()> {
-        let call =
-            Call { method: "GET", target: "/api/health".into(), headers: Vec::new(), body: None, expect: false };
+        let call = Call { method: "GET", target: "/api/health".into(), headers: Vec::new(), body: None, expect: false };
         let response = self.send(call).await.map_err(|e| e.into_error("StarRocks is not reachable"))?;
         match response.status {
             200 => Ok(()),
@@ -199,8 +201,9 @@ impl Client {
     async fn answer(&self, call: Call<'_>) -> Result<Answer, AttemptError> {
         let response = self.send(call).await?;
         check_access(&response)?;
-        Answer::parse(&response.body)
-            .ok_or_else(|| AttemptError::Refused(not_understood(&response, "the answer is not one of StarRocks".into())))
+        Answer::parse(&response.body).ok_or_else(|| {
+            AttemptError::Refused(not_understood(&response, "the answer is not one of StarRocks".into()))
+        })
     }
 
     /// Sends a call to the FE that answered last, or the next ones when it cannot be reached, and follows its
@@ -221,7 +224,8 @@ impl Client {
                 Err((error, at_frontend)) => {
                     let another_may_help = match &error {
                         AttemptError::Lost(lost) => {
-                            lost.sent == Sent::Nothing || (at_frontend && call.body.is_some() && lost.sent == Sent::Head)
+                            lost.sent == Sent::Nothing
+                                || (at_frontend && call.body.is_some() && lost.sent == Sent::Head)
                         }
                         AttemptError::Refused(_) => false,
                     };
@@ -253,8 +257,7 @@ impl Client {
                 body: call.body,
                 expect,
             };
-            let response =
-                self.inner.connections.exchange(&exchange).await.map_err(|lost| (lost.into(), hop == 0))?;
+            let response = self.inner.connections.exchange(&exchange).await.map_err(|lost| (lost.into(), hop == 0))?;
             if !matches!(response.status, 301 | 302 | 307 | 308) {
                 return Ok(response);
             }
@@ -277,8 +280,14 @@ impl Client {
         let (endpoint, target) = resolve_location(any, url).ok_or_else(cannot)?;
         let endpoint = self.inner.config.be_host_mapping.apply(endpoint);
         let headers = vec![("Authorization".to_owned(), self.inner.authorization.clone())];
-        let exchange =
-            Exchange { endpoint: &endpoint, method: "GET", target: &target, headers: &headers, body: None, expect: None };
+        let exchange = Exchange {
+            endpoint: &endpoint,
+            method: "GET",
+            target: &target,
+            headers: &headers,
+            body: None,
+            expect: None,
+        };
         let response =
             self.inner.connections.exchange(&exchange).await.map_err(|lost| cannot().with_source(lost.error))?;
         if response.status == 200 { Ok(response.body) } else { Err(cannot()) }

@@ -63,7 +63,8 @@ fn split_host(text: &str) -> Option<(&str, Option<u16>)> {
         None if rest.is_empty() => None,
         None => return None,
     };
-    let good = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':'));
+    let good =
+        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':'));
     good.then_some((host, port))
 }
 
@@ -180,7 +181,9 @@ pub fn parse_jdbc_url(url: &str) -> Result<Vec<(String, u16)>> {
             .with_hint("write jdbc:mysql://fe1:9030,fe2:9030")
     };
     let rest = match url.trim().split_once("//") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("jdbc:mysql:") || scheme.eq_ignore_ascii_case("mysql:") => rest,
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("jdbc:mysql:") || scheme.eq_ignore_ascii_case("mysql:") => {
+            rest
+        }
         Some(_) => return Err(bad()),
         None => url.trim(),
     };
@@ -188,7 +191,9 @@ pub fn parse_jdbc_url(url: &str) -> Result<Vec<(String, u16)>> {
     let addresses = hosts
         .split([',', ';'])
         .filter(|h| !h.trim().is_empty())
-        .map(|h| split_host(h.trim()).map(|(host, port)| (host.to_owned(), port.unwrap_or(FE_QUERY_PORT))).ok_or_else(bad))
+        .map(|h| {
+            split_host(h.trim()).map(|(host, port)| (host.to_owned(), port.unwrap_or(FE_QUERY_PORT))).ok_or_else(bad)
+        })
         .collect::<Result<Vec<_>>>()?;
     if addresses.is_empty() { Err(bad()) } else { Ok(addresses) }
 }

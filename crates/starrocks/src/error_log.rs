@@ -66,9 +66,18 @@ mod tests {
     #[test]
     fn reasons_stay_and_values_go() {
         for (line, expected) in [
-            ("Error: NULL value in non-nullable column 'c'. Row: [1, NULL]", "Error: NULL value in non-nullable column 'c'. Row: ***"),
-            ("Error: Value 'it's' is out of range. The type of 'c' is INT. Row: x", "Error: Value '***' is out of range. The type of 'c' is INT. Row: ***"),
-            ("Error: String 'abc'(length=3) is too long. The max length of 'c' is 2. Row: abc", "Error: String '***'(length=3) is too long. The max length of 'c' is 2. Row: ***"),
+            (
+                "Error: NULL value in non-nullable column 'c'. Row: [1, NULL]",
+                "Error: NULL value in non-nullable column 'c'. Row: ***",
+            ),
+            (
+                "Error: Value 'it's' is out of range. The type of 'c' is INT. Row: x",
+                "Error: Value '***' is out of range. The type of 'c' is INT. Row: ***",
+            ),
+            (
+                "Error: String 'abc'(length=3) is too long. The max length of 'c' is 2. Row: abc",
+                "Error: String '***'(length=3) is too long. The max length of 'c' is 2. Row: ***",
+            ),
             ("too many filtered rows", "too many filtered rows"),
             ("Type: INT, Value length: 3, Value: abc", "Type: INT, Value length: 3, Value: ***"),
         ] {

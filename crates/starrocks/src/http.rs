@@ -243,11 +243,7 @@ impl Connections {
     }
 
     /// The error says whether any byte of an answer had come.
-    async fn exchange_on(
-        &self,
-        mut connection: Connection,
-        request: &Exchange<'_>,
-    ) -> Result<Response, (Lost, bool)> {
+    async fn exchange_on(&self, mut connection: Connection, request: &Exchange<'_>) -> Result<Response, (Lost, bool)> {
         connection.answered_once = false;
         let result = self.steps(&mut connection, request).await;
         match result {
@@ -265,11 +261,7 @@ impl Connections {
         }
     }
 
-    async fn steps(
-        &self,
-        connection: &mut Connection,
-        request: &Exchange<'_>,
-    ) -> Result<(Response, bool), Lost> {
+    async fn steps(&self, connection: &mut Connection, request: &Exchange<'_>) -> Result<(Response, bool), Lost> {
         let head = head_of(request);
         let silence = self.limits.socket_timeout;
         match timeout(silence, connection.stream.write_all(&head)).await {
@@ -347,7 +339,11 @@ impl Connections {
                                 break;
                             }
                         }
-                        return if matches!(parse_head(input), Ok(Some(_))) { Ok(Sending::Interrupted) } else { Err(error) };
+                        return if matches!(parse_head(input), Ok(Some(_))) {
+                            Ok(Sending::Interrupted)
+                        } else {
+                            Err(error)
+                        };
                     }
                 }
             }
@@ -462,7 +458,8 @@ enum Step {
 }
 
 fn head_of(request: &Exchange<'_>) -> Vec<u8> {
-    let mut head = format!("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, request.target, request.endpoint.authority());
+    let mut head =
+        format!("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, request.target, request.endpoint.authority());
     for (name, value) in request.headers {
         head.push_str(name);
         head.push_str(": ");
@@ -640,7 +637,10 @@ mod tests {
         for (text, expected) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", Some((200, "ab"))),
             ("HTTP/1.1 200 OK\nContent-Length: 2\n\nabc", Some((200, "ab"))),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\n\r\n", Some((200, "abc"))),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+                Some((200, "abc")),
+            ),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n\r\n", Some((200, ""))),
             ("HTTP/1.0 200 OK\r\n\r\nall of it", Some((200, "all of it"))),
             ("HTTP/1.1 204 No Content\r\n\r\n", Some((204, ""))),

@@ -27,6 +27,22 @@ pub struct RetryPolicy {
     /// How often a running label is asked about, and for how long in all.
     pub poll_interval: Duration,
     pub poll_for: Duration,
+    /// Told before each pause that the server's load asks for.
+    pub observer: Observer,
+    /// How long a commit may wait to become visible, seconds; None: the server's default.
+    pub commit_timeout_s: Option<u64>,
+    /// Values of rejected rows are left out of errors.
+    pub hide_values: bool,
+}
+
+/// Hears why and how long a call pauses.
+#[derive(Clone, Default)]
+pub struct Observer(pub Option<std::sync::Arc<dyn Fn(Congestion, Duration) + Send + Sync>>);
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Default for RetryPolicy {
@@ -40,6 +56,9 @@ impl Default for RetryPolicy {
             congestion_pause_max: Duration::from_secs(30),
             poll_interval: Duration::from_millis(500),
             poll_for: Duration::from_secs(660),
+            observer: Observer::default(),
+            commit_timeout_s: None,
+            hide_values: true,
         }
     }
 }
@@ -74,7 +93,7 @@ pub struct TransactionLoad {
     pub prepared_timeout_s: Option<u64>,
 }
 
-enum Ended {
+pub(crate) enum Ended {
     Done(Resolved),
     /// The transaction's data is gone; why.
     Again(Error),
@@ -86,9 +105,49 @@ impl Client {
     /// then it is not known whether the label was committed, and the same label must be used when going on.
     pub async fn resolve_load(&self, request: &LoadRequest, policy: &RetryPolicy) -> Result<Resolved> {
         let call = || self.stream_load(request);
-        match self.drive(Operation::StreamLoad, &request.table, &request.label, policy, call).await? {
-            Ended::Done(resolved) => Ok(resolved),
-            Ended::Again(error) => Err(error),
+        let is_on = |name: &str| {
+            request.headers.iter().any(|(n, v)| n.eq_ignore_ascii_case(name) && v.trim().eq_ignore_ascii_case("true"))
+        };
+        let queued = is_on("enable_merge_commit") && is_on("merge_commit_async");
+        for round in 1.. {
+            let resolved = match self.drive(Operation::StreamLoad, &request.table, &request.label, policy, call).await?
+            {
+                Ended::Done(resolved) => resolved,
+                Ended::Again(error) => return Err(error),
+            };
+            // An asynchronous merge commit answers when the rows are queued, and names the label they will have.
+            let merged = resolved.answer.as_ref().and_then(|a| Label::new(a.label.clone()?));
+            match merged.filter(|_| queued) {
+                None => return Ok(resolved),
+                Some(label) => {
+                    if self.merged(&request.table, &label, policy).await? {
+                        return Ok(resolved);
+                    }
+                    if round >= policy.attempts_max {
+                        let error = Error::unavailable(format!("the load of {} failed", request.table));
+                        return Err(error.with_source(format!("the server aborted its merged transaction {label}")));
+                    }
+                    sleep(doubled(policy.pause, round - 1, policy.pause_max)).await;
+                }
+            }
+        }
+        Err(Error::internal("a load was neither done nor given up"))
+    }
+
+    /// Waits until the server's own transaction is committed; false when it was aborted.
+    async fn merged(&self, table: &TableName, label: &Label, policy: &RetryPolicy) -> Result<bool> {
+        let since = Instant::now();
+        loop {
+            match self.resolve_label(table, label, policy).await? {
+                LabelState::Committed | LabelState::Visible => return Ok(true),
+                LabelState::Aborted => return Ok(false),
+                LabelState::Unknown | LabelState::Prepare | LabelState::Prepared => {}
+            }
+            if since.elapsed() >= policy.poll_for {
+                return Err(Error::unavailable(format!("the load of {table} is not committed yet"))
+                    .with_hint(format!("the merged transaction {label} is still running")));
+            }
+            sleep(policy.poll_interval).await;
         }
     }
 
@@ -102,7 +161,11 @@ impl Client {
             round += 1;
             let error = match self.transaction_round(load, policy, &mut congestion).await {
                 Ok(Ended::Done(resolved)) => {
-                    return Ok(Resolved { attempts: round, congestion: congestion.or(resolved.congestion), ..resolved });
+                    return Ok(Resolved {
+                        attempts: round,
+                        congestion: congestion.or(resolved.congestion),
+                        ..resolved
+                    });
                 }
                 Ok(Ended::Again(error)) => error,
                 Err(error) => {
@@ -126,11 +189,8 @@ impl Client {
         congestion: &mut Option<Congestion>,
     ) -> Result<Ended> {
         let (table, label) = (&load.table, &load.label);
-        let begin = TransactionRequest {
-            table: table.clone(),
-            label: label.clone(),
-            headers: load.begin_headers.clone(),
-        };
+        let begin =
+            TransactionRequest { table: table.clone(), label: label.clone(), headers: load.begin_headers.clone() };
         let call = || self.begin(&begin);
         match self.drive(Operation::Begin, table, label, policy, call).await? {
             Ended::Done(resolved) if resolved.done == Done::Before => return Ok(Ended::Done(resolved)),
@@ -157,7 +217,7 @@ impl Client {
     /// Commits a prepared transaction until the server says it is committed or visible. An error of kind
     /// [`ErrorKind::Refused`] means the prepared data is gone.
     pub async fn resolve_commit(&self, table: &TableName, label: &Label, policy: &RetryPolicy) -> Result<Resolved> {
-        let call = || self.commit(table, label, None);
+        let call = || self.commit(table, label, policy.commit_timeout_s);
         match self.drive(Operation::Commit, table, label, policy, call).await? {
             Ended::Done(resolved) => Ok(resolved),
             Ended::Again(error) => Err(error),
@@ -180,7 +240,9 @@ impl Client {
             attempt += 1;
             let error = match self.label_state(&table.database, label).await {
                 Ok(state) => return Ok(state),
-                Err(error) => error.into_error(&format!("the state of label {label} in {} is not known", table.database)),
+                Err(error) => {
+                    error.into_error(&format!("the state of label {label} in {} is not known", table.database))
+                }
             };
             if !error.kind.is_retryable() || attempt >= policy.attempts_max.max(2) {
                 return Err(error);
@@ -191,13 +253,18 @@ impl Client {
 
     /// One rollback, without caring: what is left is aborted by the server's own timeout.
     async fn give_up(&self, load: &TransactionLoad) {
-        if let Err(error) = self.rollback(&load.table, &load.label).await {
+        self.let_go(&load.table, &load.label).await;
+    }
+
+    /// One rollback, without caring: what is left is aborted by the server's own timeout.
+    pub(crate) async fn let_go(&self, table: &TableName, label: &Label) {
+        if let Err(error) = self.rollback(table, label).await {
             let error = error.into_error("rollback");
-            tracing::debug!(label = %load.label, cause = %error.chain(), "a broken transaction was not rolled back");
+            tracing::debug!(%label, cause = %error.chain(), "a broken transaction was not rolled back");
         }
     }
 
-    async fn drive<'a, F, A>(
+    pub(crate) async fn drive<'a, F, A>(
         &self,
         operation: Operation,
         table: &TableName,
@@ -273,6 +340,9 @@ impl Client {
                         attempts -= 1;
                         let pause = doubled(policy.congestion_pause, congested - 1, policy.congestion_pause_max);
                         tracing::warn!(%table, ?why, pause_ms = pause.as_millis() as u64, "StarRocks asks for less");
+                        if let Some(observer) = &policy.observer.0 {
+                            observer(why, pause);
+                        }
                         sleep(pause).await;
                         break;
                     }
@@ -286,11 +356,13 @@ impl Client {
                         };
                         let mut error = failed(&doing, kind, answer.as_ref());
                         error.hint = Some(match end {
-                            Final::TransactionLost => "the prepared data is gone (aborted, or its label forgotten): the rows \
+                            Final::TransactionLost => {
+                                "the prepared data is gone (aborted, or its label forgotten): the rows \
                                  must be loaded again under a new label"
-                                .into(),
+                                    .into()
+                            }
                             Final::AlreadyCommitted => "the transaction is committed and cannot be taken back".into(),
-                            Final::Refused => self.refusal_hint(answer.as_ref()).await,
+                            Final::Refused => self.refusal_hint(answer.as_ref(), policy.hide_values).await,
                         });
                         return Err(error);
                     }
@@ -299,11 +371,11 @@ impl Client {
         }
     }
 
-    async fn refusal_hint(&self, answer: Option<&Answer>) -> String {
+    async fn refusal_hint(&self, answer: Option<&Answer>, hide_values: bool) -> String {
         let Some(url) = answer.and_then(|a| a.error_url.as_deref()) else {
             return "repeating the same request is no use".into();
         };
-        match self.error_rows(url, 3, true).await {
+        match self.error_rows(url, 3, hide_values).await {
             Ok(rows) if !rows.is_empty() => format!("first rejected rows: {}", rows.join(" | ")),
             _ => "the rejected rows could not be fetched; see information_schema.load_tracking_logs".into(),
         }

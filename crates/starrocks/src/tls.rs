@@ -12,7 +12,9 @@ pub(crate) fn settings(ca_pem: Option<&[u8]>) -> Result<rustls::ClientConfig> {
         for certificate in rustls_pemfile::certs(&mut &pem[..]) {
             let certificate =
                 certificate.map_err(|e| Error::user("the CA file cannot be read as PEM").with_source(e))?;
-            roots.add(certificate).map_err(|e| Error::user("the CA file holds a damaged certificate").with_source(e))?;
+            roots
+                .add(certificate)
+                .map_err(|e| Error::user("the CA file holds a damaged certificate").with_source(e))?;
             added += 1;
         }
         if added == 0 {

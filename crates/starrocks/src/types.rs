@@ -298,9 +298,7 @@ pub fn target_type(data_type: &DataType) -> (StarRocksType, Option<&'static str>
             let length = if *p == 0 { 8 } else { 9 + *p as u32 };
             (S::Varchar(length), Some("StarRocks has no TIME: it is stored as text"))
         }
-        LogicalType::Timestamp(p) => {
-            (S::DateTime, (*p > 6).then_some("digits after the microsecond are cut off"))
-        }
+        LogicalType::Timestamp(p) => (S::DateTime, (*p > 6).then_some("digits after the microsecond are cut off")),
         LogicalType::TimestampLtz(p) if *p > 6 => {
             (S::DateTime, Some("the instant is stored as wall-clock time of the session zone, cut to microseconds"))
         }

@@ -8,7 +8,7 @@ use starweir_model::{DataType, Field, LogicalType as L};
 use super::scope::Scope;
 use crate::ast::{self, BinaryOp, Expr, ExprKind, IsWhat, LikeKind};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::eval::cast::{Caster, Mode, make_list, make_map, make_row, timestamps};
+use crate::eval::cast::{Caster, Mode, make_list, make_row, timestamps};
 use crate::eval::compare::{self, Op};
 use crate::eval::{EvalContext, Node, Typed, Val, any_null, arrow_error, time};
 use crate::functions;

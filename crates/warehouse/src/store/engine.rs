@@ -79,6 +79,9 @@ pub struct Store {
     _lock: std::fs::File,
 }
 
+/// Names rows of a table's version: a bitmap per segment id.
+pub type Picker<'a> = dyn Fn(&TableVersion) -> Result<HashMap<u64, RoaringBitmap>> + 'a;
+
 /// Why a transaction could not begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelUsed {
@@ -655,17 +658,17 @@ impl Store {
 
     /// Makes the transaction's rows visible in all of its tables at once.
     pub fn commit(&self, id: u64) -> Result<Txn> {
-        self.commit_replacing(id, &HashMap::new())
+        self.commit_replacing(id, None)
     }
 
-    /// Like [`Store::commit`]; rows of the tables in `replace` that a bitmap per segment names are
-    /// removed in the same step (INSERT OVERWRITE).
-    pub fn commit_replacing(&self, id: u64, replace: &HashMap<u64, HashMap<u64, RoaringBitmap>>) -> Result<Txn> {
+    /// Like [`Store::commit`]; the rows of one table that `replace` picks are removed in the same step
+    /// (INSERT OVERWRITE).
+    pub fn commit_replacing(&self, id: u64, replace: Option<(u64, &Picker<'_>)>) -> Result<Txn> {
         let mut txn = self.txn(id).ok_or_else(|| Error::refused(format!("transaction {id} does not exist")))?;
         if !matches!(txn.state, TxnState::Prepare | TxnState::Prepared) {
             return Err(Error::refused(format!("transaction {id} is {}", txn.state.name())));
         }
-        let mut ids: Vec<u64> = txn.parts.iter().map(|p| p.segment.table).chain(replace.keys().copied()).collect();
+        let mut ids: Vec<u64> = txn.parts.iter().map(|p| p.segment.table).chain(replace.iter().map(|r| r.0)).collect();
         ids.sort_unstable();
         ids.dedup();
         let tables: Vec<Arc<Table>> = ids.iter().filter_map(|t| self.table_by_id(*t)).collect();
@@ -674,7 +677,6 @@ impl Store {
         let mut ops = Vec::new();
         let mut next_versions = Vec::new();
         let now = self.now_ms();
-        let empty = HashMap::new();
         let result = (|| -> Result<()> {
             for (table, writer) in tables.iter().zip(writers.iter_mut()) {
                 let version = table.version();
@@ -689,13 +691,16 @@ impl Store {
                         })
                         .collect::<Result<_>>()?
                 };
-                let gone = replace.get(&table.id).unwrap_or(&empty);
+                let gone = match replace {
+                    Some((id, pick)) if id == table.id => pick(&version)?,
+                    _ => HashMap::new(),
+                };
                 if !gone.is_empty() && version.def.model.is_keyed() {
-                    remove_from_index(writer, &version, gone)?;
+                    remove_from_index(writer, &version, &gone)?;
                 }
                 let mut changes = merge(self, &version, writer, &parts)?;
                 for (segment, rows) in gone {
-                    *changes.deleted.entry(*segment).or_default() |= rows;
+                    *changes.deleted.entry(segment).or_default() |= rows;
                 }
                 let (next, op) = self.next_version(&version, changes, now);
                 ops.push(op);

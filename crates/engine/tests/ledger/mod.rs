@@ -17,7 +17,6 @@ use starweir_model::{ChangeBatch, Epoch, Error, Offset, Result, SplitId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Begun,
     Prepared,
     Committed,
     Aborted,
@@ -50,7 +49,7 @@ impl Ledger {
 
     pub fn open_transactions(&self) -> usize {
         let inner = self.0.lock();
-        inner.transactions.values().filter(|(s, ..)| matches!(s, State::Begun | State::Prepared)).count()
+        inner.transactions.values().filter(|(s, ..)| *s == State::Prepared).count()
     }
 
     pub fn clear(&self) {
@@ -64,7 +63,7 @@ impl Ledger {
     pub fn expire_prepared(&self) -> usize {
         let mut expired = 0;
         for (state, ..) in self.0.lock().transactions.values_mut() {
-            if matches!(state, State::Prepared | State::Begun) {
+            if *state == State::Prepared {
                 *state = State::Aborted;
                 expired += 1;
             }
@@ -107,7 +106,7 @@ impl Ledger {
                 return if to == State::Aborted { Ok(()) } else { Err(Error::refused("no such transaction")) };
             };
             match (*state, to) {
-                (State::Prepared, _) | (State::Begun, State::Aborted) => *state = to,
+                (State::Prepared, _) => *state = to,
                 (now, to) if now == to => {}
                 (now, to) => return Err(Error::refused(format!("{label} is {now:?} and cannot be {to:?}"))),
             }
@@ -158,7 +157,6 @@ impl Sink for Table {
         self.ledger.call(|inner| {
             Ok(match inner.transactions.get(&token.0).map(|t| t.0) {
                 None => TokenState::Unknown,
-                Some(State::Begun) => TokenState::InProgress,
                 Some(State::Prepared) => TokenState::Prepared,
                 Some(State::Committed) => TokenState::Committed,
                 Some(State::Aborted) => TokenState::Aborted,
@@ -174,9 +172,11 @@ impl Sink for Table {
         self.ledger.end(&token.0, State::Aborted)
     }
 
-    async fn abort_lingering(&self, _: &SinkContext, epoch: Epoch, generations: &[u64]) -> Result<()> {
-        for generation in generations {
-            self.ledger.end(&self.label(epoch, *generation), State::Aborted)?;
+    async fn abort_lingering(&self, _: &SinkContext, last: Epoch, generations: &[u64]) -> Result<()> {
+        for epoch in [last.next(), last.next().next()] {
+            for generation in generations {
+                self.ledger.end(&self.label(epoch, *generation), State::Aborted)?;
+            }
         }
         Ok(())
     }

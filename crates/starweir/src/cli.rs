@@ -1,0 +1,132 @@
+//! The command line: what can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const AFTER: &str = "\
+Start here:
+  starweir run examples/orders/orders.sql --local     a script into a StarRocks inside this process
+  starweir plan job.sql                               what a script would do, before it does it
+  starweir validate job.sql --online                  is everything there and allowed?
+  starweir run job.sql --state ./state                exactly once, over restarts
+
+Exit codes: 0 done, 1 the job failed, 2 the script or its options are wrong, 3 an outside system refused or is
+unreachable. Data goes to standard output, everything else to standard error.";
+
+/// Runs Flink SQL scripts into StarRocks: exactly once, from one process.
+#[derive(Debug, Parser)]
+#[command(name = "starweir", version, about, after_help = AFTER, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// How log lines are written to standard error.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Which log lines are written, such as `info` or `warn,starweir_starrocks=debug`.
+    #[arg(long, global = true, env = "STARWEIR_LOG", default_value = "warn")]
+    pub log: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a script until its sources end, or until Ctrl-C.
+    Run(RunArgs),
+    /// Check a script without running it.
+    Validate(ValidateArgs),
+    /// Show what a script would do: target tables, type mapping, keys, delivery, transactions per minute.
+    Plan(ScriptArgs),
+    /// Show how each insert is carried out.
+    Explain(ScriptArgs),
+    /// Serve a local warehouse that speaks StarRocks' protocols.
+    Warehouse(WarehouseArgs),
+    /// Print a completion script for a shell.
+    Completion {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ScriptArgs {
+    /// The Flink SQL script.
+    pub script: PathBuf,
+    /// Change a setting (`execution.checkpointing.interval=3s`), an option of a table (`orders.load-url=fe:8030`), or
+    /// several of them (`orders='topic'='o','format'='json'`; with a 'connector' among them they replace all).
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Write machine-readable output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub script: ScriptArgs,
+    /// Send every StarRocks table to a local warehouse inside this process, whatever its addresses say; what is missing
+    /// there is created. With a directory the data is kept.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    pub local: Option<Option<PathBuf>>,
+    /// Keep the job's position and open transactions here, to go on from the last epoch at the next start.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Ignore the saved state: abort the transactions it left open and read from the start.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Serve Prometheus metrics (/metrics) and a health check (/health) here.
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
+    /// End the process at a step of the epoch protocol: NAME or NAME:N for the Nth time. For tests.
+    #[arg(long, hide = true, value_name = "STEP")]
+    pub die_at: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ValidateArgs {
+    #[command(flatten)]
+    pub script: ScriptArgs,
+    /// Also ask the outside systems: reachability, tables, columns, privileges.
+    #[arg(long)]
+    pub online: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct WarehouseArgs {
+    /// Where the data lives.
+    #[arg(long, value_name = "DIR", required_unless_present = "ephemeral")]
+    pub data: Option<PathBuf>,
+    /// Keep nothing: for tests and CI.
+    #[arg(long, conflicts_with = "data")]
+    pub ephemeral: bool,
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: std::net::IpAddr,
+    /// Port of the MySQL protocol; 0 for any free one.
+    #[arg(long, default_value_t = 9030)]
+    pub mysql_port: u16,
+    /// Port of the FE's HTTP interface.
+    #[arg(long, default_value_t = 8030)]
+    pub http_port: u16,
+    /// Port of the BE's HTTP interface, where loads are redirected to.
+    #[arg(long, default_value_t = 8040)]
+    pub be_port: u16,
+    #[arg(long, default_value = "root")]
+    pub user: String,
+    /// The user's password.
+    #[arg(long, env = "STARWEIR_WAREHOUSE_PASSWORD", default_value = "", hide_env_values = true)]
+    pub password: String,
+    /// Allow `POST /api/starweir/faults`, which makes the warehouse misbehave on demand.
+    #[arg(long)]
+    pub allow_faults: bool,
+    /// Memory for queries and loads.
+    #[arg(long, default_value = "2 gb", value_name = "SIZE")]
+    pub memory: String,
+}

@@ -1,0 +1,299 @@
+//! `starweir run`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use starweir_engine::run::new_status;
+use starweir_engine::store::{LocalStore, RemoteStore};
+use starweir_engine::{CheckpointStore, EpochStep, JobEnd, RunOptions, StopSignal};
+use starweir_job::{SelectRows, Stage, StageKind, build_job};
+use starweir_model::{Clock, Error, Result, RowKind, SystemClock};
+
+use crate::cli::RunArgs;
+use crate::grid::grid;
+use crate::local::{Local, table_name};
+use crate::metrics::{self, Shown};
+use crate::progress::Progress;
+use crate::report;
+use crate::script::{self, Loaded};
+use crate::summary::Summary;
+
+/// The folder of jobs' states within a kept local warehouse.
+const LOCAL_STATE: &str = "jobs";
+/// Rows of an endless SELECT are shown as they come; of a bounded one, so many are kept for a table.
+const SELECT_ROWS_MAX: usize = 100_000;
+
+pub async fn command(args: RunArgs, started_ms: i64) -> u8 {
+    match run_script(&args, started_ms).await {
+        Ok(code) => code,
+        Err(error) => report::error(&error),
+    }
+}
+
+async fn run_script(args: &RunArgs, started_ms: i64) -> Result<u8> {
+    let at_step = steps(args.die_at.as_deref())?;
+    let local = match &args.local {
+        Some(directory) => Some(Local::start(directory.as_deref()).await?),
+        None => None,
+    };
+    let loaded = match script::load(&args.script, local.as_ref().map(|l| l.target.clone())) {
+        Ok(loaded) => loaded,
+        Err(code) => return Ok(code),
+    };
+    let shown = Shown::default();
+    if let Some(address) = args.metrics {
+        let (bound, _task) = metrics::serve(address, shown.clone()).await?;
+        eprintln!("metrics at http://{bound}/metrics");
+    }
+    let stop = StopSignal::default();
+    tokio::spawn(listen_for_stop(stop.clone()));
+
+    let jobs = loaded.script.jobs();
+    let mut job_number = 0;
+    let mut code = 0;
+    for stage in &loaded.script.stages {
+        match &stage.kind {
+            StageKind::Rows { columns, rows } => {
+                let rows: Vec<Vec<Option<String>>> =
+                    rows.iter().map(|row| row.iter().cloned().map(Some).collect()).collect();
+                print!("{}", grid(columns, &rows));
+            }
+            StageKind::Text(text) => println!("{text}"),
+            StageKind::Inserts(_) | StageKind::Select(_) => {
+                job_number += 1;
+                let place = Place { args, jobs, job_number, local: local.as_ref() };
+                code = run_stage(&loaded, stage, place, &shown, &stop, &at_step, started_ms).await?;
+                if code != 0 {
+                    break;
+                }
+            }
+        }
+    }
+    if let Some(local) = local {
+        local.stop().await?;
+    }
+    Ok(code)
+}
+
+/// Where a job of a script keeps its state.
+struct Place<'a> {
+    args: &'a RunArgs,
+    jobs: usize,
+    job_number: usize,
+    local: Option<&'a Local>,
+}
+
+async fn run_stage(
+    loaded: &Loaded,
+    stage: &Stage,
+    place: Place<'_>,
+    shown: &Shown,
+    stop: &StopSignal,
+    at_step: &Arc<dyn Fn(EpochStep) + Send + Sync>,
+    started_ms: i64,
+) -> Result<u8> {
+    let args = place.args;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let name = stage.settings.name.clone().unwrap_or_else(|| script::job_name(&args.script.script));
+    let kept_rows: Arc<Mutex<Vec<Vec<Option<String>>>>> = Arc::default();
+    let is_select = matches!(stage.kind, StageKind::Select(_));
+    let collected = kept_rows.clone();
+    let show: SelectRows = Arc::new(move |kind, row| show_row(&collected, kind, row));
+    let seed = u64::from_le_bytes(chance());
+    let job = match build_job(&loaded.script, stage, &name, clock.clone(), seed, show) {
+        Ok(job) => job,
+        Err(diagnostics) => return Ok(report::diagnostics(&loaded.shown, &loaded.script.text, &diagnostics)),
+    };
+    if let Some(local) = place.local {
+        local.create_missing(&job.targets).await?;
+    }
+    let exactly_once = job.targets.iter().any(|t| t.delivery.starts_with("exactly-once"));
+    let (store, _kept) = open_store(&place, stage, &name, is_select, exactly_once)?;
+
+    let status = new_status(&job.graph, stage.settings.parallelism, &*clock);
+    *shown.lock() = Some(status.clone());
+    let progress = Progress::start(status.clone(), job.bounded);
+    let bar = progress.handle();
+    let options = RunOptions {
+        checkpoint_interval: stage.settings.checkpoint_interval,
+        checkpoint_pause_min: stage.settings.checkpoint_pause_min,
+        parallelism: stage.settings.parallelism,
+        restart: stage.settings.restart.clone(),
+        clock: clock.clone(),
+        new_job_id: chance::<4>().iter().map(|b| format!("{b:02x}")).collect(),
+        fresh: args.fresh,
+        stop: stop.clone(),
+        note: Arc::new(move |text| if bar.is_hidden() { eprintln!("note: {text}") } else { bar.println(format!("note: {text}")) }),
+        at_step: at_step.clone(),
+    };
+    let started = Instant::now();
+    let result = Box::pin(starweir_engine::run(&job.graph, &*store, &status, &options)).await;
+    drop(progress);
+    let elapsed_ms = started.elapsed().as_millis() as u64;
+    let ended = match &result {
+        Ok(JobEnd::Finished) => "finished",
+        Ok(JobEnd::Stopped | JobEnd::Abandoned) => "stopped",
+        Err(_) => "failed",
+    };
+    let error = result.as_ref().err().map(Error::chain);
+    let summary = Summary::of(&status, ended, elapsed_ms, started_ms, error);
+    if is_select && !args.script.json {
+        let rows = std::mem::take(&mut *kept_rows.lock());
+        if let StageKind::Select(query) = &stage.kind
+            && job.bounded
+        {
+            let columns: Vec<String> = query.schema.columns.iter().map(|c| c.name.clone()).collect();
+            print!("{}", grid(&columns, &rows));
+            println!("{} rows", rows.len());
+        }
+    }
+    if args.script.json {
+        println!("{}", serde_json::to_string(&summary).map_err(|e| Error::internal("the summary").with_source(e))?);
+    } else if !is_select {
+        eprint!("{}", summary.text());
+        if let (Some(local), Ok(_)) = (place.local, &result) {
+            let mut seen = Vec::new();
+            for table in job.targets.iter().filter(|t| t.connector == "starrocks").filter_map(table_name) {
+                if !seen.contains(&table) {
+                    println!("\n{}", local.show(&table).await?.trim_end());
+                    seen.push(table);
+                }
+            }
+        }
+    }
+    match result {
+        Ok(_) => Ok(0),
+        Err(error) => Ok(report::error(&error)),
+    }
+}
+
+fn show_row(kept: &Mutex<Vec<Vec<Option<String>>>>, kind: RowKind, row: Vec<Option<String>>) {
+    let mut kept = kept.lock();
+    if kind == RowKind::Insert && kept.len() < SELECT_ROWS_MAX {
+        kept.push(row);
+        return;
+    }
+    let texts: Vec<String> = row.into_iter().map(|t| t.unwrap_or_else(|| "NULL".into())).collect();
+    println!("{} {}", kind.short(), texts.join("\t"));
+}
+
+/// A temporary directory that goes with the run.
+type Temporary = Option<TemporaryDirectory>;
+
+struct TemporaryDirectory(PathBuf);
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Opens the job's state: `--state`, the script's checkpoint directory, the kept local warehouse's own, or one that
+/// ends with the process.
+fn open_store(
+    place: &Place<'_>,
+    stage: &Stage,
+    name: &str,
+    is_select: bool,
+    exactly_once: bool,
+) -> Result<(Box<dyn CheckpointStore>, Temporary)> {
+    let args = place.args;
+    // Each of several jobs has a folder of its own.
+    let sub = |base: PathBuf| if place.jobs > 1 { base.join(format!("{}-{}", place.job_number, folder_name(name))) } else { base };
+    if is_select {
+        return temporary_store();
+    }
+    if let Some(state) = &args.state {
+        return Ok((Box::new(LocalStore::open(&sub(state.clone()))?), None));
+    }
+    if let Some(dir) = &stage.settings.checkpoint_dir {
+        let local = match dir.split_once("://") {
+            Some(("file", path)) => Some(path),
+            Some(_) => None,
+            None => Some(dir.as_str()),
+        };
+        // A checkpoint directory may be shared by jobs, so each has a folder in it.
+        if let Some(path) = local {
+            return Ok((Box::new(LocalStore::open(&sub(Path::new(path).join(folder_name(name))))?), None));
+        }
+        let url = format!("{}/{}", dir.trim_end_matches('/'), folder_name(name));
+        let variables = std::env::vars().filter(|(k, _)| k.starts_with("AWS_")).map(|(k, v)| (k.to_lowercase(), v));
+        return Ok((Box::new(RemoteStore::open(&url, variables)?), None));
+    }
+    if let Some(Some(directory)) = &args.local {
+        return Ok((Box::new(LocalStore::open(&sub(directory.join(LOCAL_STATE).join(folder_name(name))))?), None));
+    }
+    if exactly_once && place.local.is_none() {
+        eprintln!("note: without --state the job's position ends with this process; use --state DIR to go on after a restart");
+    }
+    temporary_store()
+}
+
+fn temporary_store() -> Result<(Box<dyn CheckpointStore>, Temporary)> {
+    let unique: String = chance::<8>().iter().map(|b| format!("{b:02x}")).collect();
+    let path = std::env::temp_dir().join(format!("starweir-{}-{unique}", std::process::id()));
+    let store = LocalStore::open(&path)?;
+    Ok((Box::new(store), Some(TemporaryDirectory(path))))
+}
+
+fn folder_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' }).collect()
+}
+
+/// Bytes nobody can guess; from the operating system.
+fn chance<const N: usize>() -> [u8; N] {
+    use std::io::Read;
+    let mut bytes = [0; N];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    if read.is_err() {
+        // No such device: the time and the process tell runs apart, which is all that is needed.
+        let now = SystemClock.now_ms() as u64 ^ (u64::from(std::process::id()) << 32);
+        for (byte, from) in bytes.iter_mut().zip(now.to_le_bytes().iter().cycle()) {
+            *byte = *from;
+        }
+    }
+    bytes
+}
+
+async fn listen_for_stop(stop: StopSignal) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return;
+    };
+    let mut asked = 0;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        asked += 1;
+        if asked == 1 {
+            eprintln!("finishing the epoch; Ctrl-C again stops at once");
+            stop.finish();
+        } else {
+            stop.abandon();
+        }
+    }
+}
+
+/// The hook of `--die-at`.
+fn steps(die_at: Option<&str>) -> Result<Arc<dyn Fn(EpochStep) + Send + Sync>> {
+    let Some(text) = die_at else { return Ok(Arc::new(|_| {})) };
+    let (name, nth) = match text.split_once(':') {
+        Some((name, nth)) => (name, nth.parse::<u64>().ok()),
+        None => (text, Some(1)),
+    };
+    let known: Vec<&str> = EpochStep::ALL.iter().map(|s| s.name()).collect();
+    let (Some(step), Some(nth)) = (EpochStep::from_name(name), nth) else {
+        return Err(Error::user(format!("--die-at {text}: write STEP or STEP:N with one of {}", known.join(", "))));
+    };
+    let seen = AtomicU64::new(0);
+    Ok(Arc::new(move |at| {
+        if at == step && seen.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+            std::process::abort();
+        }
+    }))
+}

@@ -1,0 +1,8 @@
+CREATE TABLE src (
+  id BIGINT,
+  name STRING,
+  price DECIMAL(10, 2),
+  ts TIMESTAMP(3),
+  tags ARRAY<STRING>
+) WITH ('connector' = 'datagen', 'number-of-rows' = '5');
+INSERT INTO dts SELECT id FROM src;

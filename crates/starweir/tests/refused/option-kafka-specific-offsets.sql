@@ -1,0 +1,3 @@
+CREATE TABLE s (a INT) WITH ('connector' = 'kafka', 'topic' = 't', 'properties.bootstrap.servers' = 'k:9092', 'scan.startup.mode' = 'specific-offsets', 'scan.startup.specific-offsets' = '0:42', 'format' = 'json');
+CREATE TABLE d (a INT) WITH ('connector' = 'print');
+INSERT INTO d SELECT a FROM s;

@@ -1,0 +1,3 @@
+//! Functions.
+use super::Function;
+pub const FUNCTIONS: &[Function] = &[];

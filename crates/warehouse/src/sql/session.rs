@@ -1,0 +1,463 @@
+//! A connection's session: its database, variables, transaction, and the running of statements.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlparser::ast;
+
+use super::parser::{self, Parsed};
+use super::planner::{QueryResult, Scope};
+use super::rewrite::{Facts, literal};
+use super::statement::*;
+use super::{ddl, dml, information_schema, show};
+use crate::core::{Core, time_constant};
+use crate::error::{SqlError, SqlResult};
+use crate::value::Value;
+
+/// What `select version()` and the greeting say.
+pub const MYSQL_VERSION: &str = "8.0.33";
+/// What `select current_version()` says: clients read the numbers.
+pub const STARROCKS_VERSION: &str = "3.5.8-starweir";
+
+/// What a statement gave.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    Rows(QueryResult),
+    Done { affected: u64, info: String },
+}
+
+impl Outcome {
+    pub fn ok() -> Outcome {
+        Outcome::Done { affected: 0, info: String::new() }
+    }
+}
+
+pub struct Session {
+    pub id: u64,
+    pub core: Arc<Core>,
+    pub database: Option<String>,
+    pub user: String,
+    pub variables: HashMap<String, Value>,
+    pub user_variables: HashMap<String, Value>,
+    /// BEGIN … COMMIT: the transaction's id.
+    pub transaction: Option<u64>,
+    /// Tables the open transaction has written.
+    pub touched: Vec<u64>,
+    prepared: HashMap<String, String>,
+    pub last_query_id: String,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(txn) = self.transaction.take() {
+            if let Err(e) = self.core.store.abort(txn, "the connection was closed") {
+                tracing::warn!(error = %e.chain(), "cannot give up the transaction of a closed connection");
+            }
+        }
+        for table in self.core.store.temporary_tables(Some(self.id)) {
+            if let Err(e) = self.core.store.drop_table(table.id) {
+                tracing::warn!(error = %e.chain(), "cannot drop a temporary table");
+            }
+        }
+    }
+}
+
+/// What the planner asks of a session, fixed for one statement.
+pub struct SessionFacts {
+    variables: HashMap<String, Value>,
+    user_variables: HashMap<String, Value>,
+    database: Option<String>,
+    user: String,
+    id: u64,
+    now_ms: i64,
+    last_query_id: String,
+}
+
+impl Facts for SessionFacts {
+    fn variable(&self, name: &str, user: bool) -> Value {
+        let name = name.to_lowercase();
+        if user {
+            return self.user_variables.get(&name).cloned().unwrap_or(Value::Null);
+        }
+        let name = name.strip_prefix("session.").or_else(|| name.strip_prefix("global.")).unwrap_or(&name);
+        self.variables.get(name).cloned().or_else(|| default_variable(name)).unwrap_or(Value::Null)
+    }
+
+    fn constant(&self, function: &str, args: &[ast::Expr]) -> Option<ast::Expr> {
+        let v = match function {
+            "database" | "schema" => self.database.clone().map_or(Value::Null, Value::Text),
+            "user" | "current_user" | "session_user" => Value::Text(format!("'{}'@'%'", self.user)),
+            "connection_id" => Value::Int(i128::from(self.id)),
+            "version" => Value::text(MYSQL_VERSION),
+            "current_version" => Value::text(STARROCKS_VERSION),
+            "catalog" => Value::text("default_catalog"),
+            "current_role" => Value::text("root"),
+            "current_warehouse" => Value::text("default_warehouse"),
+            "last_query_id" => Value::Text(self.last_query_id.clone()),
+            _ => return time_constant(self.now_ms, function, args),
+        };
+        Some(literal(&v))
+    }
+
+    fn pipes_as_concat(&self) -> bool {
+        self.variable("sql_mode", false).as_text().unwrap_or_default().to_uppercase().contains("PIPES_AS_CONCAT")
+    }
+}
+
+/// Variables clients ask for, with the values StarRocks has.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("autocommit", "1"),
+    ("auto_increment_increment", "1"),
+    ("character_set_client", "utf8"),
+    ("character_set_connection", "utf8"),
+    ("character_set_database", "utf8"),
+    ("character_set_results", "utf8"),
+    ("character_set_server", "utf8"),
+    ("collation_connection", "utf8_general_ci"),
+    ("collation_database", "utf8_general_ci"),
+    ("collation_server", "utf8_general_ci"),
+    ("dynamic_overwrite", "0"),
+    ("enable_insert_strict", "1"),
+    ("init_connect", ""),
+    ("insert_max_filter_ratio", "0"),
+    ("insert_timeout", "14400"),
+    ("interactive_timeout", "3600"),
+    ("language", "/starrocks/share/english/"),
+    ("license", "Apache License 2.0"),
+    ("lower_case_table_names", "0"),
+    ("max_allowed_packet", "33554432"),
+    ("net_buffer_length", "16384"),
+    ("net_read_timeout", "60"),
+    ("net_write_timeout", "60"),
+    ("parallel_fragment_exec_instance_num", "1"),
+    ("partial_update_mode", "auto"),
+    ("performance_schema", "0"),
+    ("pipeline_dop", "0"),
+    ("query_cache_size", "1048576"),
+    ("query_cache_type", "0"),
+    ("query_mem_limit", "0"),
+    ("query_timeout", "300"),
+    ("sql_auto_is_null", "0"),
+    ("sql_mode", "ONLY_FULL_GROUP_BY"),
+    ("sql_safe_updates", "0"),
+    ("sql_select_limit", "9223372036854775807"),
+    ("storage_engine", "olap"),
+    ("system_time_zone", "UTC"),
+    ("time_zone", "UTC"),
+    ("transaction_isolation", "REPEATABLE-READ"),
+    ("transaction_read_only", "0"),
+    ("tx_isolation", "REPEATABLE-READ"),
+    ("tx_read_only", "0"),
+    ("version", MYSQL_VERSION),
+    ("version_comment", "Starweir local warehouse (StarRocks compatible)"),
+    ("wait_timeout", "28800"),
+];
+
+fn default_variable(name: &str) -> Option<Value> {
+    VARIABLES.iter().find(|(n, _)| *n == name).map(|(_, v)| match v.parse::<i64>() {
+        Ok(n) => Value::int(n),
+        Err(_) => Value::text(*v),
+    })
+}
+
+impl Session {
+    pub fn new(core: Arc<Core>, user: &str) -> Session {
+        Session {
+            id: core.next_session(),
+            core,
+            database: None,
+            user: user.to_string(),
+            variables: HashMap::new(),
+            user_variables: HashMap::new(),
+            transaction: None,
+            touched: Vec::new(),
+            prepared: HashMap::new(),
+            last_query_id: uuid::Uuid::new_v4().to_string(),
+        }
+    }
+
+    /// COM_RESET_CONNECTION: everything but the connection itself.
+    pub fn reset(&mut self) -> SqlResult<()> {
+        if let Some(txn) = self.transaction.take() {
+            self.core.store.abort(txn, "the connection was reset")?;
+        }
+        self.variables.clear();
+        self.user_variables.clear();
+        self.prepared.clear();
+        Ok(())
+    }
+
+    pub fn facts(&self) -> SessionFacts {
+        SessionFacts {
+            variables: self.variables.clone(),
+            user_variables: self.user_variables.clone(),
+            database: self.database.clone(),
+            user: self.user.clone(),
+            id: self.id,
+            now_ms: self.core.store.now_ms(),
+            last_query_id: self.last_query_id.clone(),
+        }
+    }
+
+    pub fn variable(&self, name: &str) -> Value {
+        self.variables.get(name).cloned().or_else(|| default_variable(name)).unwrap_or(Value::Null)
+    }
+
+    pub fn flag(&self, name: &str) -> bool {
+        self.variable(name).as_bool().unwrap_or(false)
+    }
+
+    /// Runs `ask` with everything a query is planned in.
+    pub async fn query(&self, query: &ast::Query, params: Vec<Value>) -> SqlResult<QueryResult> {
+        let facts = self.facts();
+        let (plan, names) = {
+            let virtual_table = |db: &str, table: &str| information_schema::table(self, db, table);
+            let scope = self.scope(&facts, &virtual_table);
+            self.core.planner.plan(&scope, query, params)?
+        };
+        let names = self.original_names(names);
+        self.core.planner.run(plan, names).await
+    }
+
+    pub fn scope<'a>(&'a self, facts: &'a SessionFacts, virtual_table: &'a (dyn Fn(&str, &str) -> Option<QueryResult> + Send + Sync)) -> Scope<'a> {
+        Scope {
+            store: &self.core.store,
+            database: self.database.clone(),
+            session: self.id,
+            facts,
+            extra: HashMap::new(),
+            virtual_table,
+            depth: 0,
+        }
+    }
+
+    /// Puts the case back into names that planning made lower case.
+    fn original_names(&self, names: Vec<String>) -> Vec<String> {
+        let Some(db) = &self.database else { return names };
+        let mut originals: HashMap<String, String> = HashMap::new();
+        if names.iter().any(|n| n.chars().all(|c| !c.is_uppercase())) {
+            for table in self.core.store.tables(db) {
+                for c in &table.def().columns {
+                    if c.name.chars().any(char::is_uppercase) {
+                        originals.insert(c.name.to_lowercase(), c.name.clone());
+                    }
+                }
+            }
+        }
+        names
+            .into_iter()
+            .map(|n| {
+                let plain = n.split('\u{2}').next().unwrap_or_default().to_string();
+                originals.get(&plain).cloned().unwrap_or(plain)
+            })
+            .collect()
+    }
+
+    /// Evaluates one expression without columns.
+    pub fn constant(&self, e: &ast::Expr) -> SqlResult<Value> {
+        let facts = self.facts();
+        let none = |_: &str, _: &str| None;
+        let scope = self.scope(&facts, &none);
+        let (array, t) = self.core.planner.evaluate(&scope, &[], 1, std::slice::from_ref(e))?.remove(0);
+        Ok(Value::get(&array, &t, 0))
+    }
+
+    /// Database and table of a name.
+    pub fn split_name(&self, name: &[String]) -> SqlResult<(String, String)> {
+        match name {
+            [table] => match &self.database {
+                Some(db) => Ok((db.clone(), table.clone())),
+                None => Err(SqlError::new(1046, "No database selected")),
+            },
+            [db, table] => Ok((db.clone(), table.clone())),
+            [catalog, db, table] if catalog.eq_ignore_ascii_case("default_catalog") => Ok((db.clone(), table.clone())),
+            _ => Err(SqlError::unsupported("external catalogs")),
+        }
+    }
+
+    pub fn table(&self, name: &[String]) -> SqlResult<Arc<crate::store::Table>> {
+        let (db, table) = self.split_name(name)?;
+        let facts = self.facts();
+        let none = |_: &str, _: &str| None;
+        self.scope(&facts, &none).resolve(Some(&db), &table)
+    }
+
+    /// Runs all statements of a request; the first error ends it.
+    pub async fn execute(&mut self, sql: &str, params: Vec<Value>) -> Vec<SqlResult<Outcome>> {
+        let sql = match crate::mysql::server::with_params(sql, &params) {
+            Ok(sql) => sql,
+            Err(e) => return vec![Err(e)],
+        };
+        let params: Vec<Value> = Vec::new();
+        let parsed = match parser::parse(&sql) {
+            Ok(p) => p,
+            Err(e) => return vec![Err(e)],
+        };
+        let mut out = Vec::with_capacity(parsed.len());
+        for Parsed { statement, text } in parsed {
+            let result = match statement {
+                Ok(s) => Box::pin(self.run(s, &text, params.clone())).await,
+                Err(e) => Err(e),
+            };
+            let failed = result.is_err();
+            out.push(result);
+            if failed {
+                break;
+            }
+        }
+        if out.is_empty() {
+            out.push(Ok(Outcome::ok()));
+        }
+        out
+    }
+
+    async fn run(&mut self, statement: Statement, text: &str, params: Vec<Value>) -> SqlResult<Outcome> {
+        self.last_query_id = uuid::Uuid::new_v4().to_string();
+        let hints = parser::set_var_hints(text);
+        let saved: Vec<(String, Option<Value>)> = hints.iter().map(|(k, _)| (k.clone(), self.variables.get(k).cloned())).collect();
+        for (k, v) in hints {
+            self.variables.insert(k, Value::Text(v));
+        }
+        let result = self.dispatch(statement, text, params).await;
+        for (k, v) in saved {
+            match v {
+                Some(v) => self.variables.insert(k, v),
+                None => self.variables.remove(&k),
+            };
+        }
+        result
+    }
+
+    async fn dispatch(&mut self, statement: Statement, text: &str, params: Vec<Value>) -> SqlResult<Outcome> {
+        match statement {
+            Statement::Query(q) => self.query(&q, params).await.map(Outcome::Rows),
+            Statement::Explain(inner) => {
+                if let Statement::Query(q) = *inner {
+                    let facts = self.facts();
+                    let virtual_table = |db: &str, table: &str| information_schema::table(self, db, table);
+                    let scope = self.scope(&facts, &virtual_table);
+                    let (plan, _) = self.core.planner.plan(&scope, &q, params)?;
+                    let lines = plan.display_indent().to_string().lines().map(str::to_string).collect();
+                    return Ok(Outcome::Rows(crate::core::lines("Explain String", lines)));
+                }
+                Ok(Outcome::Rows(crate::core::lines("Explain String", vec!["PLAN FRAGMENT 0".into()])))
+            }
+            Statement::Insert(i) => dml::insert(self, *i, params).await,
+            Statement::Update { name, alias, assignments, from, selection, with } => {
+                dml::update(self, &name, alias, assignments, from, selection, with, params).await
+            }
+            Statement::Delete { name, alias, using, selection, partitions, with } => {
+                dml::delete(self, &name, alias, using, selection, partitions, with, params).await
+            }
+            Statement::CreateTable(t) => ddl::create_table(self, *t).await,
+            Statement::CreateTableLike { name, like, if_not_exists, temporary, properties } => {
+                ddl::create_like(self, &name, &like, if_not_exists, temporary, properties)
+            }
+            Statement::CreateView { name, columns, query, or_replace, if_not_exists, comment } => {
+                ddl::create_view(self, &name, columns, &query, or_replace, if_not_exists, comment)
+            }
+            Statement::AlterView { name, columns, query } => ddl::alter_view(self, &name, columns, &query),
+            Statement::AlterTable { name, clauses } => ddl::alter_table(self, &name, clauses).await,
+            Statement::Truncate { name, partitions } => ddl::truncate(self, &name, partitions).await,
+            Statement::Show(s) => show::show(self, s).await.map(Outcome::Rows),
+            Statement::Describe { name } => show::describe(self, &name).map(Outcome::Rows),
+            Statement::CreateDatabase { .. } | Statement::DropDatabase { .. } | Statement::DropTable { .. } | Statement::DropView { .. } => {
+                ddl::simple(self, statement)
+            }
+            Statement::Use(name) => {
+                self.use_database(&name)?;
+                Ok(Outcome::ok())
+            }
+            Statement::Set(items) => {
+                for (name, e) in items {
+                    let lower = name.to_lowercase();
+                    let value = match &e {
+                        ast::Expr::Identifier(i) if !i.value.starts_with('@') => Value::Text(i.value.clone()),
+                        e => self.constant(e)?,
+                    };
+                    match lower.strip_prefix("@@") {
+                        Some(v) => {
+                            let v = v.trim_start_matches("session.").trim_start_matches("global.").to_string();
+                            self.variables.insert(v, on_off(value));
+                        }
+                        None => match lower.strip_prefix('@') {
+                            Some(v) => {
+                                self.user_variables.insert(v.to_string(), value);
+                            }
+                            None => {
+                                self.variables.insert(lower, on_off(value));
+                            }
+                        },
+                    }
+                }
+                Ok(Outcome::ok())
+            }
+            Statement::Begin => {
+                if self.transaction.is_none() {
+                    let Some(db) = self.database.clone() else {
+                        // Nothing is written outside of a database; the transaction begins with the first write.
+                        return Ok(Outcome::ok());
+                    };
+                    dml::begin(self, &db, None)?;
+                }
+                let id = self.transaction.unwrap_or(0);
+                let label = self.core.store.txn(id).map(|t| t.label).unwrap_or_default();
+                Ok(Outcome::Done { affected: 0, info: format!("{{'label':'{label}', 'status':'PREPARE', 'txnId':'{id}'}}") })
+            }
+            Statement::Commit => dml::commit(self).await,
+            Statement::Rollback => {
+                self.touched.clear();
+                match self.transaction.take() {
+                    Some(id) => {
+                        let label = self.core.store.txn(id).map(|t| t.label).unwrap_or_default();
+                        self.core.store.abort(id, "rollback")?;
+                        Ok(Outcome::Done { affected: 0, info: format!("{{'label':'{label}', 'status':'ABORTED', 'txnId':'{id}'}}") })
+                    }
+                    None => Ok(Outcome::ok()),
+                }
+            }
+            Statement::Prepare { name, sql } => {
+                self.prepared.insert(name.to_lowercase(), sql);
+                Ok(Outcome::ok())
+            }
+            Statement::Execute { name, using } => {
+                let sql = self
+                    .prepared
+                    .get(&name.to_lowercase())
+                    .cloned()
+                    .ok_or_else(|| SqlError::analysis(format!("prepared statement '{name}' is not found")))?;
+                let values = using
+                    .iter()
+                    .map(|u| self.user_variables.get(&u.trim_start_matches('@').to_lowercase()).cloned().unwrap_or(Value::Null))
+                    .collect();
+                Box::pin(self.execute(&sql, values)).await.pop().unwrap_or_else(|| Ok(Outcome::ok()))
+            }
+            Statement::Deallocate { name } => {
+                self.prepared.remove(&name.to_lowercase());
+                Ok(Outcome::ok())
+            }
+            Statement::Nothing => Ok(Outcome::ok()),
+            Statement::Unsupported(what) => {
+                let _ = text;
+                Err(SqlError::unsupported(what))
+            }
+        }
+    }
+
+    pub fn use_database(&mut self, name: &str) -> SqlResult<()> {
+        if self.core.store.database_id(name).is_none() && !name.eq_ignore_ascii_case("information_schema") && !name.eq_ignore_ascii_case("sys") {
+            return Err(SqlError::unknown_database(name));
+        }
+        self.database = Some(name.to_string());
+        Ok(())
+    }
+}
+
+fn on_off(v: Value) -> Value {
+    match &v {
+        Value::Text(t) if t.eq_ignore_ascii_case("on") || t.eq_ignore_ascii_case("true") => Value::int(1),
+        Value::Text(t) if t.eq_ignore_ascii_case("off") || t.eq_ignore_ascii_case("false") => Value::int(0),
+        Value::Bool(b) => Value::int(i64::from(*b)),
+        _ => v,
+    }
+}

@@ -1,0 +1,179 @@
+//! The warehouse as one thing: its configuration, start and end.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use starweir_model::{Clock, Error, Result, SystemClock};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::core::{Addresses, Core};
+use crate::http::server::{self, Door};
+use crate::sql::planner::Planner;
+use crate::sql::session::{Outcome, Session};
+use crate::store::{Store, StoreConfig};
+
+/// How a warehouse is started. Ports of 0 mean any free port.
+#[derive(Clone)]
+pub struct Config {
+    /// Where data is kept. None: a temporary directory that goes with the warehouse, without fsync.
+    pub data_dir: Option<PathBuf>,
+    pub host: IpAddr,
+    pub mysql_port: u16,
+    /// The FE's HTTP port.
+    pub http_port: u16,
+    /// The BE's HTTP port.
+    pub be_port: u16,
+    pub user: String,
+    pub password: String,
+    /// Whether `POST /api/starweir/faults` is answered.
+    pub allow_faults: bool,
+    /// Memory for queries, and again for bodies of loads, in bytes.
+    pub memory_bytes: u64,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            mysql_port: 0,
+            http_port: 0,
+            be_port: 0,
+            user: "root".into(),
+            password: String::new(),
+            allow_faults: false,
+            memory_bytes: 2 << 30,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// A running warehouse.
+pub struct Warehouse {
+    core: Arc<Core>,
+    addresses: Addresses,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    temporary: Option<PathBuf>,
+}
+
+/// How often transactions are looked at for their time limits.
+const EXPIRE_EVERY: Duration = Duration::from_millis(500);
+
+impl Warehouse {
+    /// Opens the data directory and listens.
+    ///
+    /// # Errors
+    /// `Refused` when the directory is in use or of another format, or a port is taken; `Internal` when
+    /// a file of the directory is damaged (it is named).
+    pub async fn start(config: Config) -> Result<Warehouse> {
+        let temporary = match &config.data_dir {
+            Some(_) => None,
+            None => Some(std::env::temp_dir().join(format!("starweir-warehouse-{}", uuid::Uuid::new_v4()))),
+        };
+        let dir = config.data_dir.clone().or_else(|| temporary.clone()).unwrap_or_default();
+        let store_config = StoreConfig { dir, durable: temporary.is_none(), clock: config.clock.clone() };
+        let store = tokio::task::spawn_blocking(move || Store::open(store_config))
+            .await
+            .map_err(|e| Error::internal("cannot open the data directory").with_source(e))??;
+        let planner = Planner::new(config.memory_bytes)?;
+        let core = Core::new(store, planner, config.user, config.password, config.allow_faults, config.memory_bytes);
+        let listen = async |port: u16, what: &str| {
+            let address = SocketAddr::new(config.host, port);
+            TcpListener::bind(address).await.map_err(|e| {
+                Error::refused(format!("cannot listen on {address} for {what}"))
+                    .with_source(e)
+                    .with_hint("another program has the port; name a different one")
+            })
+        };
+        let mysql = listen(config.mysql_port, "MySQL clients").await?;
+        let fe = listen(config.http_port, "HTTP clients").await?;
+        let be = listen(config.be_port, "loads").await?;
+        let thrift = listen(0, "scans").await?;
+        let address = |l: &TcpListener| l.local_addr().map_err(|e| Error::internal("a listener has no address").with_source(e));
+        let addresses = Addresses { mysql: address(&mysql)?, http: address(&fe)?, be: address(&be)?, thrift: address(&thrift)? };
+        *core.addresses.write() = Some(addresses);
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        tasks.spawn(crate::mysql::server::serve(mysql, core.clone(), stop.clone()));
+        tasks.spawn(server::serve(fe, core.clone(), Door::Fe, stop.clone()));
+        tasks.spawn(server::serve(be, core.clone(), Door::Be, stop.clone()));
+        tasks.spawn(crate::scan::serve(thrift, core.clone(), stop.clone()));
+        tasks.spawn(expire(core.clone(), stop.clone()));
+        tasks.close();
+        Ok(Warehouse { core, addresses, stop, tasks, temporary })
+    }
+
+    pub fn mysql_addr(&self) -> SocketAddr {
+        self.addresses.mysql
+    }
+
+    pub fn http_addr(&self) -> SocketAddr {
+        self.addresses.http
+    }
+
+    pub fn be_addr(&self) -> SocketAddr {
+        self.addresses.be
+    }
+
+    /// Where connectors scan (thrift).
+    pub fn scan_addr(&self) -> SocketAddr {
+        self.addresses.thrift
+    }
+
+    /// Runs statements in a session of their own and gives the rows of the last one.
+    ///
+    /// # Errors
+    /// `Refused` with the server's sentence and code, from the first statement that failed.
+    pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+        let mut session = Session::new(self.core.clone(), &self.core.user);
+        let mut last = Vec::new();
+        for outcome in session.execute(sql, Vec::new()).await {
+            if let Outcome::Rows(rows) = outcome? {
+                last = rows.batches;
+            }
+        }
+        Ok(last)
+    }
+
+    /// Closes the ports, ends connections, and lets go of the directory.
+    pub async fn shutdown(self) -> Result<()> {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.tasks.wait()).await;
+        if let Some(dir) = &self.temporary {
+            let dir = dir.clone();
+            let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(dir)).await;
+            if let Ok(Err(e)) = removed {
+                return Err(Error::internal("cannot remove the temporary data directory").with_source(e));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Warehouse {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn expire(core: Arc<Core>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EXPIRE_EVERY) => {}
+        }
+        let worker = core.clone();
+        match tokio::task::spawn_blocking(move || worker.store.expire()).await {
+            Ok(Err(e)) => tracing::warn!(error = %e.chain(), "cannot expire transactions"),
+            Err(e) => tracing::warn!(error = %e, "cannot expire transactions"),
+            Ok(Ok(())) => {}
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The lane with real clients: what a stranger would point at our warehouse, and the real Java connector.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+use starweir_testkit::{Server, free_port};
+
+use crate::binary;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only checks whose name contains this.
+    #[arg(long)]
+    filter: Option<String>,
+    /// Use the release build.
+    #[arg(long)]
+    release: bool,
+}
+
+/// A warehouse that the checks of one kind share.
+struct Place {
+    folder: PathBuf,
+    mysql: u16,
+    http: u16,
+}
+
+enum Outcome {
+    Passed,
+    Skipped(String),
+}
+
+type Check = fn(&Place) -> Result<Outcome>;
+
+const CHECKS: &[(&str, Check)] = &[
+    ("MariaDB command line client", mariadb_client),
+    ("PyMySQL", pymysql),
+    ("curl loads as StarRocks' manual writes them", curl),
+    ("real Java connector, V1", |p| java_connector(p, "V1", "at-least-once")),
+    ("real Java connector, V2", |p| java_connector(p, "V2", "at-least-once")),
+    ("real Java connector, exactly-once", |p| java_connector(p, "V2", "exactly-once")),
+];
+
+pub fn main(args: &Args) -> Result<ExitCode> {
+    let binary = binary::starweir(args.release)?;
+    let folder = tempfile::tempdir()?;
+    let place = Place { folder: folder.path().to_owned(), mysql: free_port()?, http: free_port()? };
+    let mut command = Command::new(binary);
+    command.args(["warehouse", "--ephemeral", "--mysql-port", &place.mysql.to_string(), "--http-port", &place.http.to_string()]);
+    command.args(["--be-port", "0"]).stderr(Stdio::null());
+    let (_warehouse, _) = Server::start("the warehouse", &mut command, "ready")?;
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for (name, check) in CHECKS.iter().filter(|(name, _)| args.filter.as_ref().is_none_or(|f| name.contains(f.as_str()))) {
+        match check(&place) {
+            Ok(Outcome::Passed) => {
+                passed += 1;
+                println!("ok       {name}");
+            }
+            Ok(Outcome::Skipped(why)) => {
+                skipped += 1;
+                println!("SKIPPED  {name}: {why}");
+            }
+            Err(error) => {
+                failed += 1;
+                println!("FAILED   {name}: {error:#}");
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Runs a command; its output, or what it said when it failed.
+fn output(command: &mut Command) -> Result<String> {
+    let done = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?} could not be started"))?;
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    if !done.status.success() {
+        let tail: String = format!("{text}{}", String::from_utf8_lossy(&done.stderr)).chars().rev().take(1500).collect();
+        bail!("{} with {}: {}", command.get_program().to_string_lossy(), done.status, tail.chars().rev().collect::<String>());
+    }
+    Ok(text)
+}
+
+fn expect(text: &str, parts: &[&str]) -> Result<Outcome> {
+    for part in parts {
+        if !text.contains(part) {
+            bail!("'{part}' is not in the output:\n{text}");
+        }
+    }
+    Ok(Outcome::Passed)
+}
+
+fn mariadb(place: &Place, sql: &str) -> Result<String> {
+    let mut command = Command::new("mariadb");
+    command.args(["--no-defaults", "-h", "127.0.0.1", "-P", &place.mysql.to_string(), "-u", "root", "--default-character-set=utf8mb4", "-e", sql]);
+    output(&mut command)
+}
+
+fn mariadb_client(place: &Place) -> Result<Outcome> {
+    let text = mariadb(
+        place,
+        "CREATE DATABASE cli; USE cli; \
+         CREATE TABLE t (id BIGINT NOT NULL, name VARCHAR(40), price DECIMAL(10,2), at DATETIME) PRIMARY KEY(id) DISTRIBUTED BY HASH(id) PROPERTIES ('replication_num'='1'); \
+         INSERT INTO t VALUES (1, 'Jürgen', 1.50, '2026-01-02 03:04:05.000006'), (2, NULL, NULL, NULL); \
+         SELECT * FROM t ORDER BY id; SHOW TABLES; DESC t; SHOW CREATE TABLE t; SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = 'cli'",
+    )?;
+    expect(&text, &["Jürgen\t1.50\t2026-01-02 03:04:05.000006", "2\tNULL\tNULL\tNULL", "Tables_in_cli", "PRIMARY KEY"])
+}
+
+/// A Python with PyMySQL, made once in the cache.
+fn python() -> Result<PathBuf> {
+    let home = std::env::var("HOME").unwrap_or_else(|_| ".".into());
+    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(|_| Path::new(&home).join(".cache"), PathBuf::from);
+    let venv = cache.join("starweir").join("python");
+    let python = venv.join("bin/python");
+    let ready = |python: &Path| {
+        Command::new(python).args(["-c", "import pymysql"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    };
+    if !ready(&python) {
+        output(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        output(Command::new(&python).args(["-m", "pip", "install", "--quiet", "pymysql==1.1.2"]))?;
+    }
+    Ok(python)
+}
+
+fn pymysql(place: &Place) -> Result<Outcome> {
+    let script = format!(
+        r#"
+import pymysql, datetime, decimal
+c = pymysql.connect(host="127.0.0.1", port={}, user="root", password="", charset="utf8mb4")
+k = c.cursor()
+k.execute("CREATE DATABASE py")
+k.execute("USE py")
+k.execute("CREATE TABLE t (id INT NOT NULL, d DECIMAL(10,3), b BOOLEAN, at DATETIME, day DATE, x DOUBLE, note STRING) DUPLICATE KEY(id)")
+k.execute("INSERT INTO t VALUES (%s, %s, %s, %s, %s, %s, %s)", (1, decimal.Decimal("1.250"), True, datetime.datetime(2026, 1, 2, 3, 4, 5), datetime.date(2026, 1, 2), 0.5, "it's \\ ü"))
+k.execute("SELECT * FROM t")
+row = k.fetchone()
+assert row == (1, decimal.Decimal("1.250"), 1, datetime.datetime(2026, 1, 2, 3, 4, 5), datetime.date(2026, 1, 2), 0.5, "it's \\ ü"), row
+try:
+    k.execute("SELECT * FROM missing")
+    raise SystemExit("a missing table was found")
+except pymysql.err.MySQLError as e:
+    assert e.args[0] == 5502, e.args
+c.ping()
+print("fine")
+"#,
+        place.mysql
+    );
+    expect(&output(Command::new(python()?).args(["-c", &script]))?, &["fine"])
+}
+
+fn curl(place: &Place) -> Result<Outcome> {
+    mariadb(place, "CREATE DATABASE web; CREATE TABLE web.t (id INT NOT NULL, v VARCHAR(20)) PRIMARY KEY(id)")?;
+    let body = place.folder.join("rows.csv");
+    std::fs::write(&body, "1,a\n2,b\n")?;
+    let load = |label: &str| {
+        output(
+            Command::new("curl")
+                .args(["-sS", "--location-trusted", "-u", "root:", "-H", "Expect:100-continue", "-H", "column_separator:,"])
+                .args(["-H", &format!("label:{label}"), "-T"])
+                .arg(&body)
+                .args(["-XPUT", &format!("http://127.0.0.1:{}/api/web/t/_stream_load", place.http)]),
+        )
+    };
+    expect(&load("web-1")?, &["\"Status\": \"Success\"", "\"NumberLoadedRows\": 2"])?;
+    expect(&load("web-1")?, &["Label Already Exists", "FINISHED"])?;
+    expect(&mariadb(place, "SELECT COUNT(*) AS n FROM web.t")?, &["n\n2"])
+}
+
+/// Ten thousand rows through Flink and StarRocks' own connector.
+fn java_connector(place: &Place, version: &str, semantic: &str) -> Result<Outcome> {
+    let oracle = binary::root().join("../shared/tools/jvm/flink-oracle/flink-oracle");
+    if !oracle.exists() {
+        return Ok(Outcome::Skipped(format!("{} is absent", oracle.display())));
+    }
+    let table = format!("t_{}_{}", version.to_lowercase(), semantic.replace('-', "_"));
+    mariadb(place, &format!("CREATE DATABASE IF NOT EXISTS java; CREATE TABLE java.{table} (id BIGINT NOT NULL, name VARCHAR(100), price DECIMAL(10,2), ts DATETIME) PRIMARY KEY(id)"))?;
+    let script = place.folder.join(format!("{table}.sql"));
+    std::fs::write(
+        &script,
+        format!(
+            "SET 'execution.checkpointing.interval' = '1 s';\n\
+             CREATE TABLE src (id BIGINT, name STRING, price DECIMAL(10,2), ts TIMESTAMP(3)) WITH ('connector' = 'datagen', 'number-of-rows' = '10000', \
+             'fields.id.kind' = 'sequence', 'fields.id.start' = '1', 'fields.id.end' = '10000', 'fields.name.length' = '10', 'rows-per-second' = '5000');\n\
+             CREATE TABLE dst (id BIGINT, name STRING, price DECIMAL(10,2), ts TIMESTAMP(3), PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'starrocks', \
+             'jdbc-url' = 'jdbc:mysql://127.0.0.1:{}', 'load-url' = '127.0.0.1:{}', 'database-name' = 'java', 'table-name' = '{table}', 'username' = 'root', \
+             'password' = '', 'sink.version' = '{version}', 'sink.semantic' = '{semantic}', 'sink.label-prefix' = '{table}');\n\
+             INSERT INTO dst SELECT * FROM src;\n",
+            place.mysql, place.http
+        ),
+    )?;
+    output(Command::new("bash").arg(&oracle).args(["--timeout", "120"]).arg(&script))?;
+    expect(
+        &mariadb(place, &format!("SELECT COUNT(*) AS n, SUM(id) AS s FROM java.{table}"))?,
+        &["n\ts\n10000\t50005000"],
+    )
+}
