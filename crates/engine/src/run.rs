@@ -108,23 +108,24 @@ pub async fn run(
     status: &Arc<JobStatus>,
     options: &RunOptions,
 ) -> Result<JobEnd> {
-    let record = store.open(&options.new_job_id, &graph.name).await?;
+    let mut record = store.open(&options.new_job_id, &graph.name).await?;
     let mut failures_ms: Vec<i64> = Vec::new();
     let mut starts = 0;
     let mut fresh = options.fresh;
     loop {
+        if fresh {
+            let generation = store.claim_generation().await?;
+            let context = sink_context(&record.job_id, generation, store, options);
+            Job { graph, store, status, options, context, job_name: &record.name }.forget().await?;
+            // Labels of the new life have nothing to do with those of the old one.
+            record.job_id.clone_from(&options.new_job_id);
+            store.rename(&record).await?;
+            fresh = false;
+        }
         let generation = store.claim_generation().await?;
-        let context = SinkContext {
-            job_id: record.job_id.clone(),
-            generation,
-            journal: store.journal(),
-            clock: options.clock.clone(),
-        };
+        let context = sink_context(&record.job_id, generation, store, options);
         let job = Job { graph, store, status, options, context, job_name: &record.name };
         let ended = async {
-            if std::mem::take(&mut fresh) {
-                job.forget().await?;
-            }
             let manifest = job.recover().await?;
             job.attempt(manifest).await
         };
@@ -158,6 +159,10 @@ pub async fn run(
             () = options.stop.raised_above(0) => return Err(error),
         }
     }
+}
+
+fn sink_context(job_id: &str, generation: u64, store: &dyn CheckpointStore, options: &RunOptions) -> SinkContext {
+    SinkContext { job_id: job_id.to_owned(), generation, journal: store.journal(), clock: options.clock.clone() }
 }
 
 /// One attempt and what it needs.

@@ -39,6 +39,9 @@ pub trait CheckpointStore: Send + Sync {
     /// The job's record; written with this id and name if there was none.
     async fn open(&self, new_job_id: &str, name: &str) -> Result<JobRecord>;
 
+    /// Gives the job a new id, so that its labels have nothing to do with those it had.
+    async fn rename(&self, record: &JobRecord) -> Result<()>;
+
     /// Claims the number of a new attempt, larger than any before.
     async fn claim_generation(&self) -> Result<u64>;
 
@@ -159,12 +162,16 @@ impl CheckpointStore for LocalStore {
                 .map_err(|e| Error::internal(format!("{} is damaged", path.display())).with_source(e)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let record = JobRecord { job_id: new_job_id.into(), name: name.into() };
-                let text = serde_json::to_vec(&record).map_err(|e| Error::internal("job.json").with_source(e))?;
-                write_atomically(&path, &text)?;
+                self.rename(&record).await?;
                 Ok(record)
             }
             Err(e) => Err(io(format!("{} cannot be read", path.display()))(e)),
         }
+    }
+
+    async fn rename(&self, record: &JobRecord) -> Result<()> {
+        let text = serde_json::to_vec(record).map_err(|e| Error::internal("job.json").with_source(e))?;
+        write_atomically(&self.directory.join("job.json"), &text)
     }
 
     async fn claim_generation(&self) -> Result<u64> {
@@ -297,6 +304,13 @@ impl CheckpointStore for RemoteStore {
             .map_err(|e| Error::internal(format!("{}/job.json is damaged", self.shown)).with_source(e))
     }
 
+    async fn rename(&self, record: &JobRecord) -> Result<()> {
+        let text = serde_json::to_vec(record).map_err(|e| Error::internal("job.json").with_source(e))?;
+        let path = self.path("job.json");
+        self.store.put(&path, text.into()).await.map_err(self.failed("writing failed"))?;
+        Ok(())
+    }
+
     async fn claim_generation(&self) -> Result<u64> {
         loop {
             let next = self.numbers("generations").await?.first().copied().unwrap_or(0) + 1;
@@ -367,6 +381,9 @@ mod tests {
         assert_eq!(epochs, [6, 5, 4]);
         store.remove(Epoch(6)).await.unwrap();
         assert_eq!(store.manifests().await.unwrap()[0], sample(5));
+        let renamed = JobRecord { job_id: "00000001".into(), ..record };
+        store.rename(&renamed).await.unwrap();
+        assert_eq!(store.open("ffffffff", "other").await.unwrap(), renamed);
     }
 
     #[tokio::test]

@@ -383,6 +383,11 @@ fn append_value(column: &mut Column, scanner: &mut Scanner<'_>, next: u8, start:
             }
         }
         Values::Float64(v) if next == b'-' || next.is_ascii_digit() => {
+            if let Some(number) = scanner.small_decimal() {
+                v.push(number);
+                column.mark();
+                return Ok(());
+            }
             let (text, _) = scanner.number()?;
             v.push(fast_float2::parse(text).map_err(|_| bad_value(start, "the value does not fit DOUBLE"))?);
             column.mark();

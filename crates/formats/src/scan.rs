@@ -105,7 +105,7 @@ impl<'a> Scanner<'a> {
     /// Consumes `text` if exactly these bytes come next, white space not skipped.
     #[inline]
     pub fn take_exact(&mut self, text: &[u8]) -> bool {
-        let hit = self.bytes.get(self.at..self.at + text.len()) == Some(text);
+        let hit = self.bytes.get(self.at..self.at + text.len()).is_some_and(|found| same(found, text));
         if hit {
             self.at += text.len();
         }
@@ -158,6 +158,45 @@ impl<'a> Scanner<'a> {
             return None;
         }
         self.at = at;
+        Some(if negative { -number } else { number })
+    }
+
+    /// A number without exponent and with at most 15 digits, which a double holds exactly before and after its point;
+    /// None (nothing consumed) when the next value is anything else.
+    #[inline]
+    pub fn small_decimal(&mut self) -> Option<f64> {
+        let negative = self.bytes.get(self.at) == Some(&b'-');
+        let start = self.at + usize::from(negative);
+        let mut at = start;
+        let mut mantissa = 0u64;
+        let mut point = None;
+        while let Some(&byte) = self.bytes.get(at) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit < 10 {
+                mantissa = mantissa * 10 + digit as u64;
+            } else if byte == b'.' && point.is_none() && at > start {
+                point = Some(at);
+            } else {
+                break;
+            }
+            at += 1;
+            if at - start > 16 {
+                return None;
+            }
+        }
+        let fraction = point.map_or(0, |p| at - p - 1);
+        let whole = point.unwrap_or(at) - start;
+        if whole == 0
+            || (point.is_some() && fraction == 0)
+            || whole + fraction > 15
+            || (whole > 1 && self.bytes[start] == b'0')
+            || matches!(self.bytes.get(at), Some(b'e' | b'E' | b'.'))
+        {
+            return None;
+        }
+        self.at = at;
+        // Both are exact, so the division rounds once, as it must.
+        let number = mantissa as f64 / EXACT_POWERS[fraction];
         Some(if negative { -number } else { number })
     }
 
@@ -341,6 +380,24 @@ static SKIP: [u8; 256] = {
     table[b'"' as usize] = 3;
     table
 };
+
+/// Powers of ten a double holds exactly.
+const EXACT_POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// Equality of two texts of one length. Names are short: two overlapping words beat a call.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let word = |bytes: &[u8], at: usize| bytes.get(at..at + 8).and_then(|w| w.try_into().ok()).map(u64::from_le_bytes);
+    match a.len() {
+        8..=16 => word(a, 0) == word(b, 0) && word(a, a.len() - 8) == word(b, a.len() - 8),
+        4..=7 => {
+            let half =
+                |bytes: &[u8], at: usize| bytes.get(at..at + 4).and_then(|w| w.try_into().ok()).map(u32::from_le_bytes);
+            half(a, 0) == half(b, 0) && half(a, a.len() - 4) == half(b, a.len() - 4)
+        }
+        _ => a == b,
+    }
+}
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;

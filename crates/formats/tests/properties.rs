@@ -87,6 +87,19 @@ proptest! {
     }
 
     #[test]
+    fn numbers_are_rounded_as_the_standard_library_rounds_them(text in "-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?") {
+        let schema = Schema::new(vec![Column::new("d", DataType::nullable(T::Double)), Column::new("f", DataType::nullable(T::Float))]);
+        let options = Options::parse(definitions("json").unwrap(), []).unwrap();
+        let mut decoder = decoder("json", &schema, &[], &options).unwrap();
+        decoder.decode(format!("{{\"d\":{text},\"f\":{text}}}").as_bytes()).unwrap();
+        let batch = decoder.finish().unwrap().batch;
+        let doubles = batch.column(0).as_any().downcast_ref::<Float64Array>().unwrap();
+        prop_assert_eq!(doubles.value(0).to_bits(), text.parse::<f64>().unwrap().to_bits());
+        let floats = batch.column(1).as_any().downcast_ref::<arrow::array::Float32Array>().unwrap();
+        prop_assert_eq!(floats.value(0).to_bits(), text.parse::<f32>().unwrap().to_bits());
+    }
+
+    #[test]
     fn lines_give_the_same_rows_however_the_buffer_is_cut(
         messages in prop::collection::vec(mutated(), 1..8),
         cut in 1..200usize,

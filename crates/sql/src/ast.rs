@@ -344,6 +344,8 @@ pub struct Statement {
     pub span: Span,
     /// The statement as written.
     pub text: String,
+    /// How deep its parentheses, CASEs and operators nest.
+    pub nesting: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -419,6 +421,8 @@ pub struct CreateTable {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Insert {
     pub target: Name,
+    /// `INSERT INTO t (extra INT) …`: columns the table does not declare.
+    pub extended: Option<Span>,
     pub hints: Vec<Hint>,
     pub overwrite: bool,
     pub upsert: bool,

@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType as ArrowType, SchemaRef};
 use starweir_model::{ChangeBatch, Error, LogicalType, Result, RowKinds, Schema};
 
 use crate::eval::text::timestamp_nanos;
+use crate::stack::with_room;
 use crate::eval::{EvalContext, Node, Typed, arrow_error, as_bool, cast, with_arrow_type};
 
 /// What to do with a NULL for a column that is NOT NULL (`table.exec.sink.not-null-enforcer`).
@@ -56,6 +57,8 @@ pub struct Chain {
     arrow_schema: SchemaRef,
     input_names: Arc<Vec<String>>,
     watermark_ms: AtomicI64,
+    /// How deep the expressions nest.
+    nesting: usize,
 }
 
 impl Clone for Chain {
@@ -66,6 +69,7 @@ impl Clone for Chain {
             arrow_schema: Arc::clone(&self.arrow_schema),
             input_names: Arc::clone(&self.input_names),
             watermark_ms: AtomicI64::new(self.watermark_ms.load(Ordering::Relaxed)),
+            nesting: self.nesting,
         }
     }
 }
@@ -79,7 +83,16 @@ impl std::fmt::Debug for Chain {
 impl Chain {
     pub(crate) fn new(steps: Vec<Step>, schema: Schema, input_names: Vec<String>) -> Self {
         let arrow_schema = schema.to_arrow();
+        let depth = |step: &Step| match step {
+            Step::Project { exprs, .. } => exprs.iter().map(Typed::depth).max().unwrap_or(0),
+            Step::Filter(e) | Step::Watermark(e) => e.depth(),
+            Step::Unnest(unnest) => unnest.expr.depth(),
+            Step::NotNull { .. } => 0,
+        };
+        // One level of evaluation needs far less of the stack than one of planning.
+        let nesting = steps.iter().map(depth).max().unwrap_or(0) / 8;
         Self {
+            nesting,
             steps: Arc::new(steps),
             schema,
             arrow_schema,
@@ -162,6 +175,10 @@ impl Chain {
     /// `Data` for a value that has no result (such as text that is no number), `Internal` for a
     /// batch that does not have the scan's columns.
     pub fn apply(&self, ctx: &EvalContext, input: ChangeBatch) -> Result<ChangeBatch> {
+        with_room(self.nesting, || self.run(ctx, input))
+    }
+
+    fn run(&self, ctx: &EvalContext, input: ChangeBatch) -> Result<ChangeBatch> {
         let mut rows = input.batch.num_rows();
         let mut columns = input.batch.columns().to_vec();
         let mut kinds = input.kinds;

@@ -18,7 +18,11 @@ mod lexer;
 mod parser;
 pub mod plan;
 pub mod session;
+mod stack;
 mod types;
+
+#[cfg(test)]
+mod tests;
 
 pub use ast::Statement;
 pub use chain::{Chain, NotNullEnforcer};

@@ -15,6 +15,7 @@ use crate::eval::{EvalContext, Typed, Zone};
 use crate::functions;
 use crate::parser::Parse;
 use crate::plan::{ColumnKind, Insert, Query, TableColumn, TableDef, TableOption, TablePath, WatermarkSpec};
+use crate::stack::with_room;
 use crate::types;
 
 pub const DEFAULT_CATALOG: &str = "default_catalog";
@@ -117,6 +118,7 @@ pub trait ExternalCatalogs: Send + Sync {
 }
 
 /// The catalog and settings that statements are executed against, in order.
+#[derive(Clone)]
 pub struct Session {
     catalogs: BTreeMap<String, Catalog>,
     current_catalog: String,
@@ -125,6 +127,10 @@ pub struct Session {
     external: Option<Arc<dyn ExternalCatalogs>>,
     /// Inserts of an open BEGIN STATEMENT SET.
     open_set: Option<Vec<Insert>>,
+    /// Inserts of the open set that were refused: the set can not run without them.
+    refused_in_set: usize,
+    /// The deepest nesting of any statement so far, and one for each view.
+    deepest: usize,
 }
 
 impl Default for Session {
@@ -177,6 +183,8 @@ impl Session {
             settings: BTreeMap::new(),
             external: None,
             open_set: None,
+            refused_in_set: 0,
+            deepest: 0,
         }
     }
 
@@ -296,13 +304,31 @@ impl Session {
     /// # Errors
     /// Everything that is wrong with the statement, with its places in the script.
     pub fn execute(&mut self, statement: &Statement) -> Result<Outcome, Vec<Diagnostic>> {
-        self.execute_kind(&statement.kind, &statement.span)
+        // Views and computed columns of earlier statements are planned again where they are used.
+        let view = usize::from(matches!(statement.kind, StatementKind::CreateView { .. }));
+        self.deepest = self.deepest.max(statement.nesting).saturating_add(view);
+        let outcome = with_room(self.deepest, || self.execute_kind(&statement.kind, &statement.span))?;
+        if let StatementKind::CreateView { name, query_span, .. } | StatementKind::AlterViewAs { name, query_span, .. } = &statement.kind
+            && let Ok(path) = self.path(name)
+            && let Some(relation) = self
+                .catalogs
+                .get_mut(&path.catalog)
+                .and_then(|c| c.databases.get_mut(&path.database))
+                .and_then(|d| d.relations.get_mut(&path.name))
+            && let Relation::View(view) = relation
+        {
+            let start = query_span.start.saturating_sub(statement.span.start);
+            let end = query_span.end.saturating_sub(statement.span.start);
+            let text = statement.text.get(start..end).unwrap_or_default().to_owned();
+            *relation = Relation::View(Arc::new(ViewDef { text, ..view.as_ref().clone() }));
+        }
+        Ok(outcome)
     }
 
     fn execute_kind(&mut self, kind: &StatementKind, span: &Span) -> Many<Outcome> {
         match kind {
             StatementKind::CreateTable(create) => self.create_table(create, span),
-            StatementKind::CreateView { name, temporary, if_not_exists, columns, comment, query, query_span } => {
+            StatementKind::CreateView { name, temporary, if_not_exists, columns, comment, query, .. } => {
                 let path = one(self.path(name))?;
                 let settings = self.plan_settings();
                 let binder = QueryBinder { names: self, settings: &settings, view_depth: 0 };
@@ -322,7 +348,6 @@ impl Session {
                     current_database: self.current_database.clone(),
                     temporary: *temporary,
                 };
-                let _ = query_span;
                 self.put(path, Relation::View(Arc::new(view)), *if_not_exists, false, name)
             }
             StatementKind::CreateDatabase { name, if_not_exists, comment, options } => {
@@ -417,7 +442,9 @@ impl Session {
             StatementKind::Describe { name } => self.describe(name),
             StatementKind::DescribeOther { what, name } => self.describe_other(what, name),
             StatementKind::Explain { statement, .. } => {
-                let explained = match self.execute_kind(statement, span)? {
+                // EXPLAIN changes nothing: CREATE TABLE AS is planned on a copy.
+                let mut scratch = Self { open_set: None, ..self.clone() };
+                let explained = match scratch.execute_kind(statement, span)? {
                     Outcome::Select(query) => Explained::Query(query),
                     Outcome::Inserts(inserts) => Explained::Inserts(inserts),
                     _ => return Err(vec![Diagnostic::at(span.clone(), "EXPLAIN takes a query, an INSERT or a statement set")]),
@@ -444,7 +471,13 @@ impl Session {
                 Ok(Outcome::ShowSettings(self.settings.iter().map(|(k, v)| (k.clone(), v.clone())).collect()))
             }
             StatementKind::Insert(insert) => {
-                let planned = one(self.plan_insert(insert))?;
+                let planned = match self.plan_insert(insert) {
+                    Ok(planned) => planned,
+                    Err(diagnostic) => {
+                        self.refused_in_set += usize::from(self.open_set.is_some());
+                        return Err(vec![diagnostic]);
+                    }
+                };
                 match &mut self.open_set {
                     Some(set) => {
                         set.push(planned);
@@ -472,10 +505,15 @@ impl Session {
                     return Err(vec![Diagnostic::at(span.clone(), "a statement set is open already")]);
                 }
                 self.open_set = Some(Vec::new());
+                self.refused_in_set = 0;
                 Ok(Outcome::Done("statement set begun".to_owned()))
             }
             StatementKind::EndStatementSet => match self.open_set.take() {
                 None => Err(vec![Diagnostic::at(span.clone(), "there is no open statement set to end")]),
+                Some(_) if self.refused_in_set > 0 => {
+                    let count = self.refused_in_set;
+                    Err(vec![Diagnostic::at(span.clone(), format!("the statement set can not run: {count} of its INSERTs are not supported"))])
+                }
                 Some(inserts) if inserts.is_empty() => Err(vec![Diagnostic::at(span.clone(), "the statement set holds no INSERT")]),
                 Some(inserts) => Ok(Outcome::Inserts(inserts)),
             },
@@ -996,6 +1034,9 @@ impl Session {
         if insert.upsert {
             return Err(Diagnostic::at(insert.span.start..insert.span.start + 6, "UPSERT is not Flink's: write INSERT; a primary key makes it an upsert"));
         }
+        if let Some(extended) = &insert.extended {
+            return Err(Diagnostic::unsupported(extended.clone(), "INSERT with columns that the table does not declare"));
+        }
         let target = match self.relation(&insert.target)? {
             Relation::Table(table) => table,
             Relation::View(view) => {
@@ -1196,7 +1237,7 @@ impl Session {
             ShowWhat::CreateView(name) => match one(self.relation(name))? {
                 Relation::View(view) => {
                     let kind = if view.temporary { "TEMPORARY VIEW" } else { "VIEW" };
-                    list("result", vec![format!("CREATE {kind} {} AS …", quoted_path(&view.path))])
+                    list("result", vec![format!("CREATE {kind} {} AS {}", quoted_path(&view.path), view.text)])
                 }
                 Relation::Table(_) => Err(vec![Diagnostic::at(name.span(), "this is a table: use SHOW CREATE TABLE")]),
             },

@@ -50,8 +50,11 @@ pub(crate) fn common_number(a: &L, b: &L) -> Option<L> {
         if !a.is_numeric() || !b.is_numeric() {
             return None;
         }
-        let decimal = matches!(a, L::Decimal(..)) || matches!(b, L::Decimal(..));
-        return Some(if decimal || *a == L::Double || *b == L::Double { L::Double } else { L::Float });
+        if matches!(a, L::Decimal(..)) || matches!(b, L::Decimal(..)) {
+            return Some(L::Double);
+        }
+        // Of FLOAT and DOUBLE the first counts: to Calcite both have the same precision.
+        return Some(if is_approximate(a) { a.clone() } else { b.clone() });
     }
     let ((p1, s1), (p2, s2)) = (as_decimal(a)?, as_decimal(b)?);
     let scale = s1.max(s2);
@@ -133,8 +136,8 @@ pub(crate) fn can_cast(from: &L, to: &L) -> bool {
         (from, L::Boolean) => from.is_numeric(),
         (L::Boolean, to) => to.is_numeric(),
         (from, to) if from.is_numeric() && to.is_numeric() => true,
-        (from, to) if is_interval(from) => (as_decimal(to).is_some()) || from == to,
-        (from, to) if is_interval(to) => as_decimal(from).is_some(),
+        (from, _) if is_interval(from) => false,
+        (_, to) if is_interval(to) => false,
         (L::Date, L::Timestamp(_) | L::TimestampLtz(_)) => true,
         (L::Time(_), L::Time(_) | L::Timestamp(_) | L::TimestampLtz(_)) => true,
         (L::Timestamp(_) | L::TimestampLtz(_), L::Date | L::Time(_) | L::Timestamp(_) | L::TimestampLtz(_)) => true,

@@ -15,6 +15,9 @@ use crate::http::{Body, Connections, Exchange, Expect, Limits, Lost, Response, S
 /// A load is redirected by a follower FE to the leader and from there to a BE: two hops, no more.
 const HOPS_MAX: usize = 2;
 
+/// Headers the client writes itself; given ones are left out.
+const RESERVED: &[&str] = &["authorization", "host", "content-length", "transfer-encoding", "expect", "connection"];
+
 /// Data for one table under one label.
 #[derive(Debug, Clone)]
 pub struct LoadRequest {
@@ -113,14 +116,14 @@ impl Client {
     /// One Stream Load: begin, load, commit and publish in one request. One attempt.
     pub async fn stream_load(&self, request: &LoadRequest) -> Result<Answer, AttemptError> {
         let target = format!("/api/{}/{}/_stream_load", path(&request.table.database), path(&request.table.table));
-        let mut headers = request.headers.clone();
+        let mut headers = without_identity(&request.headers);
         headers.push(("label".into(), request.label.to_string()));
         self.answer(Call { method: "PUT", target, headers, body: Some(&request.body), expect: true }).await
     }
 
     /// Begins a transaction. One attempt.
     pub async fn begin(&self, request: &TransactionRequest) -> Result<Answer, AttemptError> {
-        let mut headers = request.headers.clone();
+        let mut headers = without_identity(&request.headers);
         headers.extend(identity(&request.table.database, Some(&request.table.table), &request.label));
         self.transaction("POST", "begin", headers, None).await
     }
@@ -128,7 +131,7 @@ impl Client {
     /// Adds data to a begun transaction. Headers must be the same for every load of one transaction, and CSV
     /// bodies must end with the row delimiter. One attempt.
     pub async fn load(&self, request: &LoadRequest) -> Result<Answer, AttemptError> {
-        let mut headers = request.headers.clone();
+        let mut headers = without_identity(&request.headers);
         headers.extend(identity(&request.table.database, Some(&request.table.table), &request.label));
         self.transaction("PUT", "load", headers, Some(&request.body)).await
     }
@@ -187,7 +190,7 @@ impl Client {
         }
     }
 
-    async fn transaction(
+    pub(crate) async fn transaction(
         &self,
         method: &'static str,
         operation: &str,
@@ -209,6 +212,7 @@ impl Client {
     /// Sends a call to the FE that answered last, or the next ones when it cannot be reached, and follows its
     /// redirects. Another FE is tried only while nothing of the request had an effect.
     async fn send(&self, mut call: Call<'_>) -> Result<Response, AttemptError> {
+        call.headers.retain(|(name, _)| !RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r)));
         call.headers.push(("Authorization".into(), self.inner.authorization.clone()));
         check_headers(&call.headers).map_err(AttemptError::Refused)?;
         let urls = &self.inner.config.load_urls;
@@ -292,6 +296,12 @@ impl Client {
             self.inner.connections.exchange(&exchange).await.map_err(|lost| cannot().with_source(lost.error))?;
         if response.status == 200 { Ok(response.body) } else { Err(cannot()) }
     }
+}
+
+/// Given headers without those that say which load this is.
+pub(crate) fn without_identity(headers: &[(String, String)]) -> Vec<(String, String)> {
+    let own = ["label", "db", "table"];
+    headers.iter().filter(|(name, _)| !own.iter().any(|o| name.eq_ignore_ascii_case(o))).cloned().collect()
 }
 
 fn identity(database: &str, table: Option<&str>, label: &Label) -> Vec<(String, String)> {

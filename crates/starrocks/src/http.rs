@@ -527,12 +527,16 @@ fn parse_head(input: &[u8]) -> io::Result<Option<(Head, usize)>> {
         Length::Chunked
     } else if let Some(length) = find("content-length") {
         Length::Known(length.parse().map_err(|_| malformed("the answer's Content-Length is not a number"))?)
+    } else if (300..400).contains(&status) {
+        // A redirect's body, if any, says nothing; FEs close the connection after it.
+        Length::None
     } else {
         Length::UntilClosed
     };
     let connection = find("connection").unwrap_or_default().to_ascii_lowercase();
+    let framed = length != Length::None || !(300..400).contains(&status);
     let keep_alive =
-        if version == "HTTP/1.0" { connection.contains("keep-alive") } else { !connection.contains("close") };
+        framed && if version == "HTTP/1.0" { connection.contains("keep-alive") } else { !connection.contains("close") };
     Ok(Some((Head { status, headers, length, keep_alive }, end)))
 }
 

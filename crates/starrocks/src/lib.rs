@@ -42,6 +42,7 @@ mod metadata;
 mod resolve;
 mod scan;
 mod steps;
+mod tables;
 mod tls;
 mod types;
 
@@ -55,6 +56,7 @@ pub use fold::fold_by_key;
 pub use http::{Body, Lost, Response, Sent, parse_response};
 pub use metadata::{Metadata, TableColumn, TableDescription, TextRows, Version};
 pub use resolve::{Observer, Resolved, RetryPolicy, TransactionLoad};
-pub use scan::{RowStream, Select};
+pub use scan::{RowStream, Select, key_condition};
 pub use steps::Step;
+pub use tables::{TableLoad, TablesLoad};
 pub use types::{StarRocksType, accepts, key_type, target_type};

@@ -13,7 +13,8 @@ use mysql_async::{QueryResult, TextProtocol, Value};
 use starweir_model::{Error, LogicalType, Result, Schema, TableName};
 use tokio::time::timeout;
 
-use crate::ddl::{quoted, quoted_table};
+use crate::ddl::{quoted, quoted_table, text};
+use crate::encode::cell::{Cell, Values, canonical};
 use crate::metadata::Metadata;
 
 /// The server may be silent for this long between rows.
@@ -53,6 +54,47 @@ impl Select<'_> {
         }
         sql
     }
+}
+
+/// The condition that a row has one of the keys in `keys` (one column per name). Keys with a NULL are left out, as
+/// they equal nothing; None when none is left. Errors: a key type that has no literal.
+pub fn key_condition(names: &[String], keys: &RecordBatch) -> Result<Option<String>> {
+    let arrays: Vec<ArrayRef> = keys.columns().iter().map(canonical).collect::<Result<_>>()?;
+    let cells: Vec<Cell<'_>> =
+        names.iter().zip(&arrays).map(|(name, array)| Cell::new(name, array)).collect::<Result<_>>()?;
+    let mut parts = Vec::new();
+    for row in (0..keys.num_rows()).filter(|row| !cells.is_empty() && !cells.iter().any(|c| c.is_null(*row))) {
+        let literals = cells.iter().map(|cell| literal(cell, row)).collect::<Result<Vec<_>>>()?;
+        parts.push(match literals.as_slice() {
+            [one] => one.clone(),
+            several => {
+                let equal: Vec<_> = names.iter().zip(several).map(|(n, l)| format!("{} = {l}", quoted(n))).collect();
+                format!("({})", equal.join(" AND "))
+            }
+        });
+    }
+    Ok(match (parts.is_empty(), names) {
+        (true, _) => None,
+        (false, [name]) => Some(format!("{} IN ({})", quoted(name), parts.join(", "))),
+        (false, _) => Some(parts.join(" OR ")),
+    })
+}
+
+fn literal(cell: &Cell<'_>, row: usize) -> Result<String> {
+    match &cell.values {
+        Values::Text(texts) => return Ok(text(texts.value(row))),
+        Values::Binary(_) | Values::List(..) | Values::Map(..) | Values::Row(_) => {
+            return Err(Error::user(format!("column '{}' is of a type that cannot be looked up by", cell.name)));
+        }
+        _ => {}
+    }
+    let mut out = Vec::new();
+    cell.plain(row, None, &mut out)?;
+    let plain = String::from_utf8_lossy(&out).into_owned();
+    Ok(match cell.values {
+        Values::Date(_) | Values::Time(_) | Values::Timestamp { .. } => text(&plain),
+        _ => plain,
+    })
 }
 
 /// Rows on their way. Dropping it ends the query by closing its connection.
@@ -231,11 +273,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_split_is_read_by_its_tablets() {
+    fn a_split_is_read_by_its_tablets_and_a_key_by_its_value() {
         let table = TableName::new("d", "t");
         let columns = ["a".to_owned(), "b".to_owned()];
         let select = Select { columns: &columns, filter: Some("`a` > 1"), tablets: &[7, 8], limit: Some(5) };
         assert_eq!(select.sql(&table), "SELECT `a`, `b` FROM `d`.`t` TABLET(7, 8) WHERE `a` > 1 LIMIT 5");
+        let ids: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![Some(1), None, Some(3)]));
+        let names: ArrayRef = Arc::new(arrow::array::StringArray::from(vec!["a\"b", "x", "c"]));
+        let keys = RecordBatch::try_from_iter([("a", ids.clone()), ("b", names)]).unwrap();
+        assert_eq!(
+            key_condition(&columns, &keys).unwrap().unwrap(),
+            "(`a` = 1 AND `b` = \"a\\\"b\") OR (`a` = 3 AND `b` = \"c\")"
+        );
+        let keys = RecordBatch::try_from_iter([("a", ids)]).unwrap();
+        assert_eq!(key_condition(&columns[..1], &keys).unwrap().unwrap(), "`a` IN (1, 3)");
+        assert_eq!(key_condition(&columns[..1], &keys.slice(1, 1)).unwrap(), None);
         assert_eq!(Select::default().sql(&table), "SELECT 1 FROM `d`.`t`");
     }
 }

@@ -8,7 +8,7 @@ use fake::{Fake, Read, Reply, response};
 use starweir_model::{ErrorKind, Label, TableName};
 use starweir_starrocks::{
     AttemptError, Body, Client, ClientConfig, Done, HostMapping, LabelState, LoadRequest, RetryPolicy, Sent, Status,
-    TransactionLoad,
+    TableLoad, TablesLoad, TransactionLoad,
 };
 
 const SUCCESS: &str = r#"{"TxnId": 5, "Label": "l", "Status": "Success", "Message": "OK", "NumberLoadedRows": 1}"#;
@@ -73,6 +73,21 @@ async fn a_load_is_redirected_with_its_login_and_its_body_goes_to_the_be_only() 
         let answer = client.stream_load(&request("{\"a\":1}")).await.unwrap();
         assert_eq!((answer.status, answer.rows_loaded, answer.txn_id), (Status::Ok, 1, Some(5)));
     }
+    let mut odd = request("{}");
+    odd.headers.extend([
+        ("Label".into(), "x".into()),
+        ("expect".into(), "y".into()),
+        ("Content-Length".into(), "9".into()),
+    ]);
+    client.stream_load(&odd).await.unwrap();
+    let last = be.seen().pop().unwrap();
+    let given: Vec<_> =
+        last.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case("label")).map(|h| h.1.as_str()).collect();
+    assert_eq!(
+        (given, last.body.as_slice()),
+        (vec!["l-1"], &b"{}"[..]),
+        "headers of the client's own are not taken from outside"
+    );
     assert!(fe.seen().iter().all(|s| s.body.is_empty() && s.header("expect") == Some("100-continue")));
     let at_be = be.seen();
     assert_eq!(at_be[0].target, "/api/d/t/_stream_load");
@@ -184,6 +199,23 @@ async fn a_slow_fe_never_gets_the_body_and_the_next_one_is_asked() {
     both.stream_load(&request("x")).await.unwrap();
     assert_eq!(slow.seen().len(), 2, "the FE that answered last is asked first");
     assert!(slow.seen().iter().all(|s| s.body.is_empty()));
+}
+
+#[tokio::test]
+async fn a_redirect_without_a_length_is_followed_at_once() {
+    let be = Fake::start(|_, _| Reply::json(SUCCESS)).await;
+    let address = be.address.clone();
+    let fe = Fake::start(move |_, s| Reply {
+        answer: Some(format!("HTTP/1.1 307 X\r\nLocation: http://{address}{}\r\n\r\n", s.target)),
+        close: false,
+        ..Reply::early("")
+    })
+    .await;
+    let mut config = ClientConfig::new(&fe.address).unwrap();
+    config.socket_timeout = Duration::from_secs(600);
+    let client = Client::new(config).unwrap();
+    let load = request("x");
+    tokio::time::timeout(Duration::from_secs(5), client.stream_load(&load)).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -373,4 +405,32 @@ async fn a_queued_merge_commit_is_waited_for_and_sent_again_when_aborted() {
     load.headers.push(("merge_commit_async".into(), "true".into()));
     client(&[&fe]).resolve_load(&load, &policy()).await.unwrap();
     assert_eq!(be.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn several_tables_are_written_in_one_transaction_or_not_at_all() {
+    let part = |table: &str| TableLoad { table: table.into(), headers: vec![], body: Body::from("1\n") };
+    let load = TablesLoad {
+        database: "d".into(),
+        label: Label::new("l-1").unwrap(),
+        begin_headers: vec![("timeout".into(), "600".into())],
+        loads: vec![part("a"), part("b")],
+    };
+    let operations = |fe: &Fake| {
+        assert!(fe.seen().iter().all(|s| s.header("transaction_type") == Some("multi") && s.header("db") == Some("d")));
+        fe.seen().iter().map(|s| s.target.rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let fe = Fake::start(|_, _| Reply::json(OK)).await;
+    client(&[&fe]).resolve_tables(&load, &policy()).await.unwrap();
+    assert_eq!(operations(&fe), ["begin", "load", "load", "commit"]);
+    assert_eq!((fe.seen()[0].header("table"), fe.seen()[2].header("table")), (None, Some("b")));
+
+    let fe = Fake::start(|n, _| match n {
+        2 => Reply::json(r#"{"Status":"FAILED","Message":"stream load task l-1 does not exist"}"#),
+        _ => Reply::json(OK),
+    })
+    .await;
+    let error = client(&[&fe]).resolve_tables(&load, &policy()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert_eq!(operations(&fe), ["begin", "load", "load", "rollback"]);
 }

@@ -65,11 +65,7 @@ impl Progress {
         Self { task, bar }
     }
 
-    /// Prints above the bar.
-    pub fn note(&self, text: &str) {
-        if self.bar.is_hidden() { eprintln!("{text}") } else { self.bar.println(text) }
-    }
-
+    /// For printing above the bar.
     pub fn handle(&self) -> ProgressBar {
         self.bar.clone()
     }

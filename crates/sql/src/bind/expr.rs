@@ -10,7 +10,7 @@ use crate::ast::{self, BinaryOp, Expr, ExprKind, IsWhat, LikeKind};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::eval::cast::{Caster, Mode, make_list, make_row, timestamps};
 use crate::eval::compare::{self, Op};
-use crate::eval::{EvalContext, Node, Typed, Val, any_null, arrow_error, time};
+use crate::eval::{EvalContext, Node, Typed, Val, arrow_error, time};
 use crate::functions;
 use crate::parser::Parse;
 use crate::types;
@@ -133,9 +133,9 @@ impl ExprBinder<'_> {
                 let millis = strict_time(text).ok_or_else(|| {
                     Diagnostic::at(span.clone(), format!("'{text}' is no TIME")).with_hint("write TIME '13:05:09'")
                 })?;
-                let digits = fraction_digits(text).min(3);
+                // Flink types every TIME literal TIME(0) and keeps its milliseconds.
                 let array = Arc::new(Time32MillisecondArray::from(vec![millis as i32]));
-                Ok(Typed::literal(array, DataType::not_null(L::Time(digits)), span))
+                Ok(Typed::literal(array, DataType::not_null(L::Time(0)), span))
             }
             ExprKind::Timestamp(text) => {
                 let nanos = strict_timestamp(text).ok_or_else(|| {
@@ -415,6 +415,17 @@ impl ExprBinder<'_> {
         if !matches!(op, Op::Eq | Op::NotEq) && nested(&left.data_type.logical) {
             return Err(Diagnostic::at(span, format!("{} can not be ordered with '{}'", left.data_type.logical, op.symbol())));
         }
+        if let (Node::Column(a), Node::Column(b)) = (&left.node, &right.node)
+            && a == b
+            && matches!(op, Op::Eq | Op::LessEq | Op::GreaterEq)
+        {
+            // A column equals itself where it is not NULL, NaN too: the planner of Flink says so.
+            let data_type = bool_type(left.data_type.nullable);
+            let kernel = Arc::new(|_: &EvalContext, args: &[Val], rows: usize| {
+                Ok(Arc::new((0..rows).map(|row| (!args[0].is_null(row)).then_some(true)).collect::<BooleanArray>()) as ArrayRef)
+            });
+            return Ok(Typed::call(op.symbol(), vec![left, right], data_type, span, kernel).total());
+        }
         let (left, right) = self.comparable(left, right, &span)?;
         Ok(comparison(op, left, right, span))
     }
@@ -447,17 +458,24 @@ impl ExprBinder<'_> {
                 let right = convert(right, &L::Decimal(p2, s2));
                 return Ok((left, right));
             }
+            if types::is_approximate(&a) && types::is_approximate(&b) {
+                return both(&L::Double, left, right);
+            }
             let Some(common) = types::common_number(&a, &b) else { return refused() };
             return both(&common, left, right);
         }
         if (a.is_character() && b.is_character()) || (a.is_binary() && b.is_binary()) {
             return Ok((left, right));
         }
+        // A literal must be a value of the type; other text that is none equals nothing.
+        let mode = |e: &Typed| if e.as_literal().is_some() { Mode::Strict } else { Mode::Try };
         if types::is_temporal(&a) && b.is_character() {
-            return Ok((left, cast_with(right, &a, Mode::Try)));
+            let mode = mode(&right);
+            return Ok((left, cast_with(right, &a, mode)));
         }
         if a.is_character() && types::is_temporal(&b) {
-            return Ok((cast_with(left, &b, Mode::Try), right));
+            let mode = mode(&left);
+            return Ok((cast_with(left, &b, mode), right));
         }
         if (a == L::Boolean && b.is_character()) || (a.is_character() && b == L::Boolean) {
             // Flink compares the printed forms of different kinds, TRUE with its legacy text.
@@ -557,7 +575,7 @@ impl ExprBinder<'_> {
 
     fn in_list(&self, expr: &Expr, list: &[Expr], negated: bool, span: Span) -> Parse<Typed> {
         let value = self.bind(expr)?;
-        let mut result: Option<Typed> = None;
+        let mut equals = Vec::with_capacity(list.len());
         for item in list {
             let item_span = item.span.clone();
             let item = self.bind(item)?;
@@ -575,15 +593,9 @@ impl ExprBinder<'_> {
             } else {
                 self.compare(Op::Eq, value.clone(), item, item_span)?
             };
-            result = Some(match result {
-                None => equal,
-                Some(before) => {
-                    let data_type = bool_type(before.data_type.nullable || equal.data_type.nullable);
-                    Typed::new(Node::Or(Box::new(before), Box::new(equal)), data_type, span.clone())
-                }
-            });
+            equals.push(equal);
         }
-        let Some(result) = result else { return Err(Diagnostic::at(span, "IN takes at least one value")) };
+        let Some(result) = any_of(equals, &span) else { return Err(Diagnostic::at(span, "IN takes at least one value")) };
         if negated { self.negated(result, span) } else { Ok(result) }
     }
 
@@ -598,17 +610,11 @@ impl ExprBinder<'_> {
                         ExprKind::Row(items) => items.iter().collect(),
                         _ => vec![when],
                     };
-                    let mut any: Option<Typed> = None;
-                    for value in values {
-                        let equal = self.compare(Op::Eq, operand.clone(), self.bind(value)?, when.span.clone())?;
-                        any = Some(match any {
-                            None => equal,
-                            Some(before) => {
-                                Typed::new(Node::Or(Box::new(before), Box::new(equal)), bool_type(true), when.span.clone())
-                            }
-                        });
-                    }
-                    any.ok_or_else(|| Diagnostic::at(when.span.clone(), "WHEN takes a value"))?
+                    let equals = values
+                        .into_iter()
+                        .map(|value| self.compare(Op::Eq, operand.clone(), self.bind(value)?, when.span.clone()))
+                        .collect::<Parse<Vec<_>>>()?;
+                    any_of(equals, &when.span).ok_or_else(|| Diagnostic::at(when.span.clone(), "WHEN takes a value"))?
                 }
             };
             bound.push((condition, self.bind(then)?));
@@ -666,6 +672,10 @@ impl ExprBinder<'_> {
         let Some(element) = types::common_of(items.iter().map(|i| &i.data_type)) else {
             return Err(Diagnostic::at(span, "the elements of the array have no common type"));
         };
+        if element.logical == L::Null {
+            return Err(Diagnostic::at(span, "the elements of the array are all NULL: their type would be unknown")
+                .with_hint("write CAST(NULL AS …) for one of them"));
+        }
         let items: Vec<_> = items.into_iter().map(|i| convert(i, &element.logical)).collect();
         let data_type = DataType::not_null(L::Array(Box::new(element.clone())));
         let width = items.len();
@@ -795,6 +805,25 @@ impl ExprBinder<'_> {
     }
 }
 
+/// OR over any number of conditions, as a tree of logarithmic depth.
+fn any_of(mut conditions: Vec<Typed>, span: &Span) -> Option<Typed> {
+    while conditions.len() > 1 {
+        let mut next = Vec::with_capacity(conditions.len().div_ceil(2));
+        let mut rest = conditions.into_iter();
+        while let Some(left) = rest.next() {
+            next.push(match rest.next() {
+                Some(right) => {
+                    let data_type = bool_type(left.data_type.nullable || right.data_type.nullable);
+                    Typed::new(Node::Or(Box::new(left), Box::new(right)), data_type, span.clone())
+                }
+                None => left,
+            });
+        }
+        conditions = next;
+    }
+    conditions.pop()
+}
+
 /// CASE over branches that are brought to one type.
 pub(crate) fn case_of(whens: Vec<(Typed, Typed)>, otherwise: Typed, span: Span) -> Parse<Typed> {
     let values = whens.iter().map(|(_, then)| &then.data_type).chain(std::iter::once(&otherwise.data_type));
@@ -841,12 +870,6 @@ pub(crate) fn nullable_of(args: &[Typed]) -> bool {
     args.iter().any(|a| a.data_type.nullable)
 }
 
-/// The validity of such a result, for kernels that build arrays by hand.
-#[allow(dead_code)]
-pub(crate) fn validity(args: &[Val], rows: usize) -> Option<arrow::buffer::NullBuffer> {
-    any_null(args, rows)
-}
-
 fn number_literal(text: &str, negative: bool, span: Span) -> Parse<Typed> {
     let bad = || Diagnostic::at(span.clone(), format!("'{text}' is no number that SQL knows"));
     if text.contains(['e', 'E']) {
@@ -862,6 +885,9 @@ fn number_literal(text: &str, negative: bool, span: Span) -> Parse<Typed> {
                 return Err(Diagnostic::at(span, "a decimal literal has 38 digits at most"));
             }
             let value: i128 = format!("{whole}{fraction}").parse().map_err(|_| bad())?;
+            if i64::try_from(value).is_err() {
+                return Err(out_of_range(text, span));
+            }
             let array = Decimal128Array::from(vec![if negative { -value } else { value }])
                 .with_precision_and_scale(precision as u8, scale as i8)
                 .map_err(|_| bad())?;
@@ -877,12 +903,13 @@ fn number_literal(text: &str, negative: bool, span: Span) -> Parse<Typed> {
     if let Ok(value) = i64::try_from(value) {
         return Ok(Typed::literal(Arc::new(Int64Array::from(vec![value])), DataType::not_null(L::BigInt), span));
     }
-    let precision = text.trim_start_matches('0').len();
-    if precision > 38 {
-        return Err(Diagnostic::at(span, "a number has 38 digits at most"));
-    }
-    let array = Decimal128Array::from(vec![value]).with_precision_and_scale(precision as u8, 0).map_err(|_| bad())?;
-    Ok(Typed::literal(Arc::new(array), DataType::not_null(L::Decimal(precision as u8, 0)), span))
+    Err(out_of_range(text, span))
+}
+
+/// The digits of a number literal must fit a BIGINT, a Calcite rule.
+fn out_of_range(text: &str, span: Span) -> Diagnostic {
+    Diagnostic::at(span, format!("the number {text} has too many digits for a literal"))
+        .with_hint(format!("write CAST('{text}' AS DECIMAL(38, 18)), with the digits you need"))
 }
 
 fn fraction_digits(text: &str) -> u8 {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, RecordBatchOptions};
-use starweir_model::{Column, DataType, Field, LogicalType as L, Schema};
+use starweir_model::{Column, DataType, LogicalType as L, Schema};
 
 use super::expr::{ExprBinder, PlanSettings, convert, pad_char};
 use super::scope::{Scope, ScopeColumn};
@@ -709,14 +709,9 @@ pub(crate) fn hinted_options(base: &[TableOption], hints: &[Hint]) -> Parse<Vec<
     Ok(options)
 }
 
-/// Types a plan may end with: the literal NULL has none.
-fn result_type(data_type: &DataType) -> DataType {
-    data_type.clone()
-}
-
 /// Ends a relation: drops what nobody reads and compiles the chains.
 pub(crate) fn finish(rel: Rel) -> Parse<Query> {
-    let columns: Vec<Column> = rel.scope.columns.iter().map(|c| Column::new(c.name.clone(), result_type(&c.data_type))).collect();
+    let columns: Vec<Column> = rel.scope.columns.iter().map(|c| Column::new(c.name.clone(), c.data_type.clone())).collect();
     let mut schema = Schema::new(columns);
     let width = schema.columns.len();
     let single = rel.branches.len() == 1;
@@ -796,10 +791,4 @@ impl Rel {
             branch.chain.steps.push(step.clone());
         }
     }
-}
-
-/// Field list of a query's result, for CREATE TABLE AS and DESCRIBE.
-#[allow(dead_code)]
-pub(crate) fn fields(rel: &Rel) -> Vec<Field> {
-    rel.scope.columns.iter().map(|c| Field { name: c.name.clone(), data_type: c.data_type.clone() }).collect()
 }

@@ -12,7 +12,7 @@ use starweir_model::types::LENGTH_MAX;
 use starweir_model::{DataType as FlinkType, Error, LogicalType as L, Result};
 
 use super::text::{self, Style, timestamp_nanos};
-use super::time::{self, MILLIS_PER_DAY, NANOS_PER_DAY, NANOS_PER_MILLI, Zone};
+use super::time::{self, NANOS_PER_DAY, NANOS_PER_MILLI, Zone};
 use super::{arrow_error, decimal};
 
 /// What a cast does with a value that has no counterpart, and how it prints.
@@ -146,6 +146,23 @@ impl Caster {
             L::Timestamp(p) => self.to_timestamp(array, from, to, *p, false),
             L::TimestampLtz(p) => self.to_timestamp(array, from, to, *p, true),
             L::IntervalYearMonth | L::IntervalDayTime => self.to_interval(array, from, to),
+            L::Array(_) | L::Map(..) | L::Multiset(_) | L::Row(_) if self.mode == Mode::Try => {
+                // One value that can not be converted makes the whole NULL.
+                let strict = Caster { mode: Mode::Strict, zone: self.zone };
+                if let Ok(all) = strict.nested(array, from, to) {
+                    return Ok(all);
+                }
+                let target = to.to_arrow();
+                let parts = (0..array.len())
+                    .map(|row| match strict.nested(&array.slice(row, 1), from, to) {
+                        Ok(part) => super::with_arrow_type(&part, &target),
+                        Err(error) if error.kind == starweir_model::ErrorKind::Data => Ok(new_null_array(&target, 1)),
+                        Err(error) => Err(error),
+                    })
+                    .collect::<Result<Vec<_>>>()?;
+                let refs: Vec<&dyn Array> = parts.iter().map(|p| p.as_ref()).collect();
+                arrow::compute::concat(&refs).map_err(arrow_error)
+            }
             L::Array(_) | L::Map(..) | L::Multiset(_) | L::Row(_) => self.nested(array, from, to),
             L::Null => Ok(new_null_array(&DataType::Null, array.len())),
         }
@@ -201,7 +218,8 @@ impl Caster {
         };
         let (length, pad) = match to {
             L::Binary(n) => (*n as usize, true),
-            L::VarBinary(n) => (*n as usize, false),
+            // Flink copies to the exact length when bytes are declared longer than the target.
+            L::VarBinary(n) => (*n as usize, matches!(from, L::Binary(m) | L::VarBinary(m) if m > n && *m != LENGTH_MAX)),
             _ => return Err(Self::unsupported(from, to)),
         };
         if length == LENGTH_MAX as usize || self.mode == Mode::Legacy {
@@ -330,8 +348,9 @@ impl Caster {
                 .map(|v| v.and_then(|v| decimal::rescale(v, *s, scale, precision)))
                 .collect(),
             L::Char(_) | L::VarChar(_) => {
-                let read = self.strings(array, from, to, |s| decimal::parse(s, precision, scale).ok())?;
-                read.into_iter().map(Option::flatten).collect()
+                // Text that has too many digits is an error, unlike a number that has.
+                let read = self.strings(array, from, to, |s| decimal::parse(s, precision, scale).ok().flatten())?;
+                read.into_iter().collect()
             }
             L::IntervalYearMonth => array
                 .as_primitive::<IntervalYearMonthType>()
@@ -580,11 +599,6 @@ fn java_float(text: &str) -> Option<f32> {
 /// Milliseconds of the epoch of a timestamp, for watermarks.
 pub(crate) fn nanos_to_millis(nanos: i128) -> i64 {
     i64::try_from(nanos.div_euclid(NANOS_PER_MILLI)).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
-}
-
-/// Days and milliseconds fit their Arrow types by construction.
-pub(crate) const fn day_millis(days: i64) -> i64 {
-    days.saturating_mul(MILLIS_PER_DAY)
 }
 
 #[cfg(test)]

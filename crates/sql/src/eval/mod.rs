@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, new_null_array};
-use arrow::buffer::NullBuffer;
 use arrow::compute;
 use starweir_model::{DataType, Error, LogicalType, Result};
 
@@ -248,13 +247,9 @@ impl Typed {
         }
     }
 
-    pub fn is_constant(&self) -> bool {
-        match &self.node {
-            Node::Column(_) => false,
-            Node::Literal(_) => true,
-            Node::Call(call) if call.volatile => false,
-            _ => self.children().into_iter().all(Typed::is_constant),
-        }
+    /// Levels of the tree.
+    pub fn depth(&self) -> usize {
+        1 + self.children().into_iter().map(Typed::depth).max().unwrap_or(0)
     }
 
     fn never_fails(&self) -> bool {
@@ -569,14 +564,6 @@ fn rebuild(array: &ArrayRef, target: &arrow::datatypes::DataType) -> Result<Arra
         }
         _ => Err(Error::internal(format!("{} is not {target}", array.data_type()))),
     }
-}
-
-/// Validity of a result that is NULL where any argument is.
-pub(crate) fn any_null(args: &[Val], rows: usize) -> Option<NullBuffer> {
-    if args.iter().all(|a| a.array.logical_null_count() == 0) {
-        return None;
-    }
-    Some((0..rows).map(|row| args.iter().all(|a| !a.is_null(row))).collect::<Vec<bool>>().into())
 }
 
 #[cfg(test)]

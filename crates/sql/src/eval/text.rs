@@ -182,6 +182,10 @@ fn write_java(out: &mut String, scientific: &str) {
         None => ("", mantissa),
     };
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let digits = match digits.trim_end_matches('0') {
+        "" => "0",
+        shown => shown,
+    };
     out.push_str(sign);
     if (-3..7).contains(&exponent) {
         if exponent >= 0 {
@@ -204,8 +208,37 @@ pub fn write_double(out: &mut String, value: f64) {
     } else if value.is_infinite() {
         out.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
     } else {
-        write_java(out, &format!("{value:e}"));
+        write_java(out, &whole_digits(value, 53).unwrap_or_else(|| format!("{value:e}")));
     }
+}
+
+/// Whole numbers print with the digits Java (before 19) develops for them, which may be more than the
+/// shortest ones: all digits of the integer but those below the significant bits. Gives the
+/// scientific form.
+fn whole_digits(value: f64, significant_bits: i32) -> Option<String> {
+    let magnitude = value.abs();
+    if !(1e7..9.2e18).contains(&magnitude) || magnitude.fract() != 0.0 {
+        return None;
+    }
+    let mut integer = magnitude as u64;
+    let exponent = 63 - integer.leading_zeros() as i32;
+    let spare = exponent - significant_bits - 1;
+    // The number of decimal digits of 2^spare, less one.
+    let dropped = if spare > 1 { (f64::from(spare) * std::f64::consts::LOG10_2) as u32 } else { 0 };
+    let mut power = 0;
+    if dropped > 0 {
+        let unit = 10u64.pow(dropped);
+        let rest = integer % unit;
+        integer /= unit;
+        integer += u64::from(rest >= unit / 2);
+        power = dropped;
+    }
+    let digits = integer.to_string();
+    let shown = digits.trim_end_matches('0');
+    let shown = if shown.is_empty() { "0" } else { shown };
+    let fraction = if shown.len() > 1 { &shown[1..] } else { "0" };
+    let exponent = digits.len() as u32 - 1 + power;
+    Some(format!("{}{}.{fraction}e{exponent}", if value < 0.0 { "-" } else { "" }, &shown[..1]))
 }
 
 /// As Java prints a `float`.
@@ -215,7 +248,7 @@ pub fn write_float(out: &mut String, value: f32) {
     } else if value.is_infinite() {
         out.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
     } else {
-        write_java(out, &format!("{value:e}"));
+        write_java(out, &whole_digits(f64::from(value), 24).unwrap_or_else(|| format!("{value:e}")));
     }
 }
 

@@ -9,7 +9,6 @@ use chrono::{NaiveDate, NaiveDateTime, Offset, TimeZone};
 pub const NANOS_PER_SECOND: i128 = 1_000_000_000;
 pub const NANOS_PER_MILLI: i128 = 1_000_000;
 pub const NANOS_PER_DAY: i128 = 86_400 * NANOS_PER_SECOND;
-pub const MILLIS_PER_DAY: i64 = 86_400_000;
 
 /// A session time zone: a named region or a fixed offset.
 #[derive(Debug, Clone, Copy, PartialEq)]

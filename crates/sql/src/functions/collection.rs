@@ -427,7 +427,7 @@ fn slice(mut c: Invocation<'_>) -> Parse<Typed> {
     let data_type = DataType { logical: c.args[0].data_type.logical.clone(), nullable: c.nullable() };
     let kernel = rearrange_kernel(element, |_, range, args, row| {
         let count = range.len() as i64;
-        let normal = |v: i32| -> i64 { if v < 0 { i64::from(v) + count + 1 } else { i64::from(v) } };
+        let normal = |v: i32| -> i64 { if v < 0 { i64::from(v) + count + 1 } else { i64::from(v.max(1)) } };
         let raw_start = i32_at(args, 1, row);
         let start = normal(raw_start);
         let raw_end = if args.len() == 3 { i32_at(args, 2, row) } else { i32::MAX };
@@ -580,22 +580,10 @@ fn set(mut c: Invocation<'_>, op: SetOp) -> Parse<Typed> {
                 let (ra, rb) = (range(&args[0], row), range(&args[1], row));
                 let value = |place: &(usize, usize)| -> (&dyn Array, usize) { (if place.0 == 0 { a.as_ref() } else { b.as_ref() }, place.1) };
                 let mut out: Vec<(usize, usize)> = Vec::new();
-                if op == SetOp::Except {
-                    // Each element of the second takes one of the first away.
-                    let mut removed: Vec<usize> = Vec::new();
-                    for i in ra {
-                        let hit = rb.clone().find(|j| !removed.contains(j) && same(a.as_ref(), i, b.as_ref(), *j));
-                        match hit {
-                            Some(j) => removed.push(j),
-                            None => out.push((0, i)),
-                        }
-                    }
-                    builder.row(out);
-                    continue;
-                }
                 let candidates: Vec<(usize, usize)> = match op {
                     SetOp::Union => ra.map(|i| (0, i)).chain(rb.map(|i| (1, i))).collect(),
-                    _ => ra.filter(|i| rb.clone().any(|j| same(a.as_ref(), *i, b.as_ref(), j))).map(|i| (0, i)).collect(),
+                    SetOp::Except => ra.filter(|i| !rb.clone().any(|j| same(a.as_ref(), *i, b.as_ref(), j))).map(|i| (0, i)).collect(),
+                    SetOp::Intersect => ra.filter(|i| rb.clone().any(|j| same(a.as_ref(), *i, b.as_ref(), j))).map(|i| (0, i)).collect(),
                 };
                 for place in candidates {
                     let (array, i) = value(&place);

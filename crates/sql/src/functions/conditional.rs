@@ -16,7 +16,7 @@ use crate::types;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "COALESCE", arity: (1, MANY), bind: coalesce },
-    Function { name: "IFNULL", arity: (2, 2), bind: coalesce },
+    Function { name: "IFNULL", arity: (2, 2), bind: ifnull },
     Function { name: "NULLIF", arity: (2, 2), bind: nullif },
     Function { name: "IF", arity: (3, 3), bind: if_ },
     Function { name: "GREATEST", arity: (1, MANY), bind: |c| extreme(c, Ordering::Greater) },
@@ -47,6 +47,15 @@ fn coalesce(c: Invocation<'_>) -> Parse<Typed> {
         return Ok(single.clone());
     }
     Ok(Typed::new(Node::Coalesce(items), data_type, c.span))
+}
+
+/// IFNULL of a text that is never NULL is that text, its type included.
+fn ifnull(c: Invocation<'_>) -> Parse<Typed> {
+    let first = &c.args[0];
+    if !first.data_type.nullable && first.data_type.logical.is_character() && c.args[1].data_type.logical.is_character() {
+        return Ok(first.clone());
+    }
+    coalesce(c)
 }
 
 fn nullif(c: Invocation<'_>) -> Parse<Typed> {

@@ -11,7 +11,7 @@ use starweir_model::{DataType as FlinkType, Error, LogicalType as L, Result};
 use super::{Function, Invocation, any_null_at, f64_at, i32_at, i64_at, num_at, num_kernel, text_kernel};
 use crate::bind::expr::{convert, nullable_of};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::eval::{EvalContext, Kernel, Typed, Val, arrow_error, cast, decimal, time};
+use crate::eval::{EvalContext, Kernel, Typed, Val, arrow_error, cast, decimal};
 use crate::parser::Parse;
 use crate::types;
 
@@ -37,7 +37,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     double_fn!("LOG10", f64::log10),
     double_fn!("LOG2", |v: f64| v.ln() / std::f64::consts::LN_2),
     double_fn!("SQRT", f64::sqrt),
-    double_fn!("CBRT", f64::cbrt),
     double_fn!("DEGREES", |v: f64| v * (180.0 / std::f64::consts::PI)),
     double_fn!("RADIANS", |v: f64| v / 180.0 * std::f64::consts::PI),
     Function { name: "LOG", arity: (1, 2), bind: log },
@@ -204,11 +203,7 @@ fn numbers(op: char, left: Typed, right: Typed, span: Span) -> Parse<Typed> {
             '%' => decimal::modulo_type(x, y),
             _ => decimal::add_type(x, y),
         };
-        let logical = match op {
-            // MOD takes the second argument's type.
-            '%' if b.is_integer() && false => b.clone(),
-            _ => L::Decimal(p, s),
-        };
+        let logical = L::Decimal(p, s);
         let args = vec![convert(left, &L::Decimal(x.0, x.1)), convert(right, &L::Decimal(y.0, y.1))];
         let (sx, sy) = (x.1, y.1);
         let kernel: Kernel = Arc::new(move |_: &EvalContext, args: &[Val], rows: usize| {
@@ -232,6 +227,10 @@ fn numbers(op: char, left: Typed, right: Typed, span: Span) -> Parse<Typed> {
             Ok(Arc::new(builder.finish().with_precision_and_scale(p, s as i8).map_err(arrow_error)?) as ArrayRef)
         });
         let call = Typed::call(name, args, FlinkType { logical, nullable }, span, kernel);
+        if op == '%' && x.1 == 0 && y.1 == 0 {
+            // Without fractions MOD has the divisor's type.
+            return Ok(convert(call, &b));
+        }
         return Ok(if matches!(op, '/' | '%') { call } else { call.total() });
     }
     let Some(common) = types::common_number(&a, &b) else {
@@ -240,6 +239,10 @@ fn numbers(op: char, left: Typed, right: Typed, span: Span) -> Parse<Typed> {
     let float = types::is_approximate(&common);
     // Points as Java sees them: MOD gives the type of the divisor for integers.
     let data_type = FlinkType { logical: if op == '%' && common.is_integer() { b.clone() } else { common.clone() }, nullable };
+    if types::is_approximate(&a) && types::is_approximate(&b) && a != b {
+        let wide = numbers(op, convert(left, &L::Double), convert(right, &L::Double), span)?;
+        return Ok(convert(wide, &common));
+    }
     let args = vec![convert(left, &common), convert(right, &common)];
     let kernel: Kernel = Arc::new(move |_: &EvalContext, args: &[Val], rows: usize| {
         if matches!(op, '/' | '%') && !float {
@@ -404,10 +407,7 @@ fn round(mut c: Invocation<'_>, half_up: bool) -> Parse<Typed> {
     let (logical, out, scale) = match logical {
         L::Decimal(p, s) => {
             let (p2, s2) = match literal_digits {
-                Some(digits) if half_up => decimal::round_type(p, s, digits),
-                Some(digits) if digits >= i64::from(s) => (p, s),
-                Some(digits) if digits < 0 => (((i32::from(p) - i32::from(s)).max(1)) as u8, 0),
-                Some(digits) => ((i32::from(p) - i32::from(s) + digits as i32).clamp(1, 38) as u8, digits as u8),
+                Some(digits) => decimal::round_type(p, s, digits),
                 None => (p, s),
             };
             (L::Decimal(p2, s2), Some((p2, s2)), s)
@@ -618,10 +618,6 @@ fn hex(mut c: Invocation<'_>) -> Parse<Typed> {
     c.integer(0, &L::BigInt)?;
     Ok(c.finish(data_type, text_kernel(|_, args, row| Ok(Some(format!("{:X}", i64_at(args, 0, row)))))).total())
 }
-
-/// Keeps the calendar's constants in one place for intervals of days.
-#[allow(dead_code)]
-pub(crate) const MILLIS_PER_DAY: i64 = time::MILLIS_PER_DAY;
 
 #[cfg(test)]
 mod tests {

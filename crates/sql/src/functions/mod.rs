@@ -156,16 +156,6 @@ impl Invocation<'_> {
         Ok(())
     }
 
-    /// Brings an argument to a type it can be converted to without a CAST.
-    pub fn exactly(&mut self, index: usize, target: &L) -> Parse<()> {
-        let arg = &self.args[index];
-        if !crate::types::can_store(&arg.data_type.logical, target) {
-            return Err(self.mismatch(index, &target.to_string()));
-        }
-        self.args[index] = convert(arg.clone(), target);
-        Ok(())
-    }
-
     pub fn nullable(&self) -> bool {
         crate::bind::expr::nullable_of(&self.args)
     }

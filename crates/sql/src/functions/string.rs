@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use arrow::array::*;
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::datatypes::Int32Type;
 use base64::Engine as _;
 use starweir_model::{DataType, Error, LogicalType as L, Result};
 
 use super::regex::{Cache, Regex};
 use super::{Function, Invocation, MANY, any_null_at, bool_kernel, bytes_at, bytes_kernel, i32_at, i64_at, num_kernel, str_at, text_kernel};
 use crate::ast::TrimSide;
-use crate::bind::expr::{bool_type, convert, nullable_of};
+use crate::bind::expr::{bool_type, convert};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::eval::{EvalContext, Typed, Val, text};
+use crate::eval::{EvalContext, Typed, Val};
 use crate::parser::Parse;
 use crate::types;
 
@@ -22,13 +22,9 @@ const RESULT_BYTES_MAX: usize = 64 << 20;
 pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "UPPER", arity: (1, 1), bind: |c| same_length(c, |s| s.to_uppercase()) },
     Function { name: "LOWER", arity: (1, 1), bind: |c| same_length(c, |s| s.to_lowercase()) },
-    Function { name: "UCASE", arity: (1, 1), bind: |c| same_length(c, |s| s.to_uppercase()) },
-    Function { name: "LCASE", arity: (1, 1), bind: |c| same_length(c, |s| s.to_lowercase()) },
     Function { name: "INITCAP", arity: (1, 1), bind: |c| same_length(c, initcap) },
     Function { name: "CHAR_LENGTH", arity: (1, 1), bind: char_length },
     Function { name: "CHARACTER_LENGTH", arity: (1, 1), bind: char_length },
-    Function { name: "LENGTH", arity: (1, 1), bind: char_length },
-    Function { name: "OCTET_LENGTH", arity: (1, 1), bind: octet_length },
     Function { name: "CONCAT", arity: (1, MANY), bind: concat },
     Function { name: "CONCAT_WS", arity: (2, MANY), bind: concat_ws },
     Function { name: "SUBSTRING", arity: (2, 3), bind: substring },
@@ -41,7 +37,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "INSTR", arity: (2, 4), bind: instr },
     Function { name: "LTRIM", arity: (1, 2), bind: |c| side_trim(c, TrimSide::Leading) },
     Function { name: "RTRIM", arity: (1, 2), bind: |c| side_trim(c, TrimSide::Trailing) },
-    Function { name: "BTRIM", arity: (1, 2), bind: |c| side_trim(c, TrimSide::Both) },
     Function { name: "LPAD", arity: (3, 3), bind: |c| pad(c, true) },
     Function { name: "RPAD", arity: (3, 3), bind: |c| pad(c, false) },
     Function { name: "REPEAT", arity: (2, 2), bind: repeat },
@@ -61,12 +56,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "ENCODE", arity: (2, 2), bind: encode },
     Function { name: "DECODE", arity: (2, 2), bind: decode },
     Function { name: "PARSE_URL", arity: (2, 3), bind: parse_url },
-    Function { name: "PRINTF", arity: (1, MANY), bind: unsupported_printf },
 ];
-
-fn unsupported_printf(c: Invocation<'_>) -> Parse<Typed> {
-    Err(Diagnostic::unsupported(c.name_span, "PRINTF"))
-}
 
 /// VARCHAR as long as a text type.
 fn varchar_of(logical: &L) -> L {
@@ -105,14 +95,6 @@ fn char_length(mut c: Invocation<'_>) -> Parse<Typed> {
     c.text(0)?;
     let data_type = c.strict_type(L::Int);
     Ok(c.finish(data_type, num_kernel::<Int32Type>(|_, args, row| Ok(Some(str_at(args, 0, row).chars().count() as i32)))).total())
-}
-
-fn octet_length(c: Invocation<'_>) -> Parse<Typed> {
-    if !c.args[0].data_type.logical.is_character() && !c.args[0].data_type.logical.is_binary() {
-        return Err(c.mismatch(0, "text or bytes"));
-    }
-    let data_type = c.strict_type(L::Int);
-    Ok(c.finish(data_type, num_kernel::<Int32Type>(|_, args, row| Ok(Some(bytes_at(args, 0, row).len() as i32)))).total())
 }
 
 /// `a || b`.
@@ -571,7 +553,9 @@ fn is_decimal(text: &str) -> bool {
 }
 
 fn from_base64(mut c: Invocation<'_>) -> Parse<Typed> {
-    c.text(0)?;
+    if !c.args[0].data_type.logical.is_binary() {
+        c.text(0)?;
+    }
     let data_type = c.strict_type(L::STRING);
     Ok(c.finish(
         data_type,
@@ -580,7 +564,7 @@ fn from_base64(mut c: Invocation<'_>) -> Parse<Typed> {
                 &base64::alphabet::STANDARD,
                 base64::engine::GeneralPurposeConfig::new().with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
             );
-            let bytes = engine.decode(str_at(args, 0, row)).map_err(|_| Error::data("FROM_BASE64 was given text that is no Base64"))?;
+            let bytes = engine.decode(bytes_at(args, 0, row)).map_err(|_| Error::data("FROM_BASE64 was given text that is no Base64"))?;
             Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
         }),
     ))
@@ -969,22 +953,6 @@ fn parse_url(mut c: Invocation<'_>) -> Parse<Typed> {
         }),
     )
     .total())
-}
-
-/// Text of every value of an argument, for functions that take anything.
-#[allow(dead_code)]
-pub(crate) fn as_text(arg: &Val, data_type: &DataType, ctx: &EvalContext) -> ArrayRef {
-    text::to_string(&arg.array, data_type, ctx.session_zone)
-}
-
-/// Used by kernels that count in BIGINT.
-#[allow(dead_code)]
-pub(crate) type Long = Int64Type;
-
-/// Nullability of a list of arguments (re-exported for the sibling files).
-#[allow(dead_code)]
-pub(crate) fn nullable(args: &[Typed]) -> bool {
-    nullable_of(args)
 }
 
 #[cfg(test)]

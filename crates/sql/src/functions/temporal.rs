@@ -223,7 +223,17 @@ pub(crate) fn round_to(ceil: bool, unit: &str, arg: Typed, span: Span) -> Parse<
         span,
         Arc::new(move |ctx: &EvalContext, args: &[Val], rows: usize| {
             let values = (0..rows)
-                .map(|row| (!args[0].is_null(row)).then(|| round_nanos(local_nanos(ctx, &args[0], &logical, row), &u, ceil)))
+                .map(|row| {
+                    if args[0].is_null(row) {
+                        return None;
+                    }
+                    let local = local_nanos(ctx, &args[0], &logical, row);
+                    // CEIL of a DATE to DAY gives the next day in Flink, whatever the date.
+                    if ceil && u == "DAY" && logical == L::Date {
+                        return Some(local + NANOS_PER_DAY);
+                    }
+                    Some(round_nanos(local, &u, ceil))
+                })
                 .collect();
             from_local(ctx, values, &logical)
         }),
@@ -248,10 +258,10 @@ fn round_nanos(local: i128, unit: &str, ceil: bool) -> i128 {
         return if ceil && floor != local { floor + step } else { floor };
     }
     let days = local.div_euclid(NANOS_PER_DAY) as i64;
-    let at_midnight = local.rem_euclid(NANOS_PER_DAY) == 0;
+    // From WEEK on only the date decides: CEIL of the first of a month at noon is that day's midnight.
     if unit == "WEEK" {
         let floor = days - time::iso_weekday(days) % 7;
-        let exact = floor == days && at_midnight;
+        let exact = floor == days;
         return i128::from(if ceil && !exact { floor + 7 } else { floor }) * NANOS_PER_DAY;
     }
     let (year, month, _) = time::date_of(days);
@@ -275,7 +285,7 @@ fn round_nanos(local: i128, unit: &str, ceil: bool) -> i128 {
             (time::days_of(y, 1, 1), time::days_of(y + 1000, 1, 1))
         }
     };
-    let exact = floor == days && at_midnight;
+    let exact = floor == days;
     i128::from(if ceil && !exact { next } else { floor }) * NANOS_PER_DAY
 }
 
@@ -365,7 +375,7 @@ fn add(unit: String, amount: Typed, point: Typed, span: Span) -> Parse<Typed> {
     }
     let clock = matches!(unit.as_str(), "HOUR" | "MINUTE" | "SECOND" | "MILLISECOND" | "MICROSECOND" | "NANOSECOND");
     let target = match (&logical, clock) {
-        (L::Date, true) => L::Timestamp(if unit == "MILLISECOND" { 3 } else if unit == "MICROSECOND" { 6 } else { 0 }),
+        (L::Date, true) => L::Timestamp(if unit == "MILLISECOND" { 3 } else { 6 }),
         (L::Timestamp(p), _) if unit == "MILLISECOND" => L::Timestamp((*p).max(3)),
         (L::TimestampLtz(p), _) if unit == "MILLISECOND" => L::TimestampLtz((*p).max(3)),
         _ => logical.clone(),
@@ -416,9 +426,6 @@ fn diff(unit: String, from: Typed, to: Typed, span: Span) -> Parse<Typed> {
     if ltz(&a) != ltz(&b) {
         return Err(Diagnostic::at(span, format!("TIMESTAMPDIFF of {a} and {b} is not possible: both must be TIMESTAMP_LTZ, or neither")));
     }
-    if matches!(a, L::Time(_)) != matches!(b, L::Time(_)) {
-        return Err(Diagnostic::at(span, format!("TIMESTAMPDIFF of {a} and {b} is not possible")));
-    }
     let data_type = DataType { logical: L::Int, nullable: from.data_type.nullable || to.data_type.nullable };
     let u = unit.clone();
     let kernel = num_kernel::<Int32Type>(move |ctx, args, row| {
@@ -442,18 +449,30 @@ fn diff(unit: String, from: Typed, to: Typed, span: Span) -> Parse<Typed> {
     Ok(Typed::call("TIMESTAMPDIFF", vec![from, to], data_type, span, kernel).detail(unit).total())
 }
 
-/// Whole months from one local clock to another.
+/// Months from one local clock to another, counted as Flink counts them: a month is full when adding
+/// it reaches the day, so that 31 January to 29 February is one.
 fn months_between(from: i128, to: i128) -> i64 {
-    let (a, b) = (Civil::from_nanos(from), Civil::from_nanos(to));
-    let mut months = (b.year - a.year) * 12 + i64::from(b.month) - i64::from(a.month);
-    let rest = |c: &Civil, nanos: i128| (i128::from(c.day), nanos.rem_euclid(NANOS_PER_DAY));
-    let (ra, rb) = (rest(&a, from), rest(&b, to));
-    if months > 0 && rb < ra {
+    let split = |nanos: i128| (nanos.div_euclid(NANOS_PER_DAY) as i64, nanos.rem_euclid(NANOS_PER_DAY));
+    let ((d0, n0), (d1, n1)) = (split(to), split(from));
+    let mut months = subtract_months(d0, d1);
+    if time::add_months(d1, months) == d0 && n0 < n1 {
         months -= 1;
-    } else if months < 0 && rb > ra {
-        months += 1;
     }
     months
+}
+
+fn subtract_months(d0: i64, d1: i64) -> i64 {
+    if d0 < d1 {
+        return -subtract_months(d1, d0);
+    }
+    // No month has more than 31 days: the estimate is never too large.
+    let mut months = (d0 - d1) / 31;
+    loop {
+        if time::add_months(d1, months) >= d0 || time::add_months(d1, months + 1) > d0 {
+            return months;
+        }
+        months += 1;
+    }
 }
 
 /// `(start, end) OVERLAPS (start, end)`; an end may be an interval.
@@ -729,7 +748,7 @@ mod tests {
     fn whole_months_are_counted_towards_zero() {
         let at = |s: &str| time::parse_timestamp(s).unwrap();
         assert_eq!(months_between(at("2019-09-01 00:00:00"), at("2020-03-01 00:00:00")), 6);
-        assert_eq!(months_between(at("2020-01-31 00:00:00"), at("2020-02-29 00:00:00")), 0);
+        assert_eq!(months_between(at("2020-01-31 00:00:00"), at("2020-02-29 00:00:00")), 1);
         assert_eq!(months_between(at("2020-03-15 00:00:00"), at("2020-01-16 00:00:00")), -1);
     }
 }

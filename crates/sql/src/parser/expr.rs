@@ -33,6 +33,22 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     Expr::new(ExprKind::Binary { op, left: Box::new(left), right: Box::new(right) }, span)
 }
 
+/// AND and OR over any number of operands as a tree of logarithmic depth; the order stays.
+fn balanced(op: BinaryOp, mut operands: Vec<Expr>) -> Option<Expr> {
+    while operands.len() > 1 {
+        let mut next = Vec::with_capacity(operands.len().div_ceil(2));
+        let mut rest = operands.into_iter();
+        while let Some(left) = rest.next() {
+            next.push(match rest.next() {
+                Some(right) => binary(op, left, right),
+                None => left,
+            });
+        }
+        operands = next;
+    }
+    operands.pop()
+}
+
 impl Parser<'_> {
     pub(super) fn expr(&mut self) -> Parse<Expr> {
         self.deeper(Self::or_expr)
@@ -42,30 +58,26 @@ impl Parser<'_> {
     /// it recurses, so their number is bounded.
     fn chain(&mut self, links: &mut usize) -> Parse<()> {
         *links += 1;
-        if *links > 600 {
-            return Err(Diagnostic::at(self.span(), "an expression may chain 600 operators at most"));
+        if *links > 200 {
+            return Err(Diagnostic::at(self.span(), "an expression may chain 200 operators at most"));
         }
         Ok(())
     }
 
     fn or_expr(&mut self) -> Parse<Expr> {
-        let mut left = self.and_expr()?;
-        let mut links = 0;
+        let mut operands = vec![self.and_expr()?];
         while self.eat_word("OR") {
-            self.chain(&mut links)?;
-            left = binary(BinaryOp::Or, left, self.and_expr()?);
+            operands.push(self.and_expr()?);
         }
-        Ok(left)
+        balanced(BinaryOp::Or, operands).ok_or_else(|| self.unexpected("an expression"))
     }
 
     fn and_expr(&mut self) -> Parse<Expr> {
-        let mut left = self.not_expr()?;
-        let mut links = 0;
+        let mut operands = vec![self.not_expr()?];
         while self.eat_word("AND") {
-            self.chain(&mut links)?;
-            left = binary(BinaryOp::And, left, self.not_expr()?);
+            operands.push(self.not_expr()?);
         }
-        Ok(left)
+        balanced(BinaryOp::And, operands).ok_or_else(|| self.unexpected("an expression"))
     }
 
     fn not_expr(&mut self) -> Parse<Expr> {
@@ -315,13 +327,6 @@ impl Parser<'_> {
         match self.tok().clone() {
             Tok::Number(text) => {
                 self.at += 1;
-                // `1abc` is no number and no name.
-                if let Tok::Word(word) = self.tok()
-                    && self.span().start == span.end
-                {
-                    let word = word.clone();
-                    return Err(Diagnostic::at(span.start..self.span().end, format!("'{text}{word}' is neither a number nor a name")));
-                }
                 Ok(Expr::new(ExprKind::Number(text), span))
             }
             Tok::Str(_) | Tok::UnicodeStr(_) => {
@@ -532,12 +537,9 @@ impl Parser<'_> {
             "CONVERT" | "TRANSLATE" if next_paren => {}
             "ROW" if next_paren => {
                 self.at += 2;
-                let mut items = Vec::new();
-                if !self.peek_sym(")") {
+                let mut items = vec![self.expr()?];
+                while self.eat_sym(",") {
                     items.push(self.expr()?);
-                    while self.eat_sym(",") {
-                        items.push(self.expr()?);
-                    }
                 }
                 self.expect_sym(")")?;
                 return Ok(Expr::new(ExprKind::Row(items), span.start..self.previous_end()));

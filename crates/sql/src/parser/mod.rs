@@ -11,6 +11,7 @@ mod types;
 use crate::ast::{Ident, Name, OptionText, Statement, StatementKind};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::lexer::{self, Tok, Token};
+use crate::stack::with_room;
 
 /// Deeper nesting is refused: the parser and everything behind it recurse.
 const DEPTH_MAX: usize = 96;
@@ -41,6 +42,35 @@ pub fn is_reserved(word: &str) -> bool {
 /// Statement sets written as one statement (`EXECUTE STATEMENT SET BEGIN … END`) are one statement.
 pub fn parse_script(text: &str) -> Result<Vec<Statement>, Vec<Diagnostic>> {
     let tokens = lexer::tokenize(text).map_err(|d| vec![d])?;
+    with_room(nesting(&tokens), || parse_statements(text, tokens))
+}
+
+/// How deep a row of tokens nests at most: parentheses, brackets, CASE, type arguments and unary
+/// operators in a row.
+fn nesting(tokens: &[Token]) -> usize {
+    let (mut depth, mut deepest, mut unary) = (0usize, 0usize, 0usize);
+    for (index, token) in tokens.iter().enumerate() {
+        let before = index.checked_sub(1).map(|i| &tokens[i].tok);
+        let word = |tok: Option<&Tok>, list: &[&str]| matches!(tok, Some(Tok::Word(w)) if list.iter().any(|l| w.eq_ignore_ascii_case(l)));
+        match &token.tok {
+            Tok::Sym("(" | "[" | "{") => depth += 1,
+            Tok::Sym("<") if word(before, &["ARRAY", "MAP", "ROW", "MULTISET"]) => depth += 1,
+            Tok::Sym(")" | "]" | "}" | ">") => depth = depth.saturating_sub(1),
+            tok if word(Some(tok), &["CASE"]) => depth += 1,
+            tok if word(Some(tok), &["END"]) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let one = matches!(token.tok, Tok::Sym("-" | "+" | ".")) || word(Some(&token.tok), &["NOT", "INTERSECT", "EXPLAIN"]);
+        unary = if one { unary + 1 } else { 0 };
+        deepest = deepest.max(depth + unary);
+        if token.tok == Tok::Sym(";") {
+            depth = 0;
+        }
+    }
+    deepest
+}
+
+fn parse_statements(text: &str, tokens: Vec<Token>) -> Result<Vec<Statement>, Vec<Diagnostic>> {
     let mut parser = Parser { text, tokens, at: 0, depth: 0 };
     let mut statements = Vec::new();
     let mut diagnostics = Vec::new();
@@ -50,6 +80,7 @@ pub fn parse_script(text: &str) -> Result<Vec<Statement>, Vec<Diagnostic>> {
             break;
         }
         let start = parser.span().start;
+        let first = parser.at;
         parser.depth = 0;
         let parsed = parser.statement().and_then(|kind| {
             if parser.peek_sym(";") || parser.at_end() { Ok(kind) } else { Err(parser.unexpected("the end of the statement or ';'")) }
@@ -57,7 +88,8 @@ pub fn parse_script(text: &str) -> Result<Vec<Statement>, Vec<Diagnostic>> {
         match parsed {
             Ok(kind) => {
                 let end = parser.previous_end().max(start);
-                statements.push(Statement { kind, span: start..end, text: text[start..end].to_owned() });
+                let nesting = nesting(&parser.tokens[first..parser.at.min(parser.tokens.len())]);
+                statements.push(Statement { kind, span: start..end, text: text[start..end].to_owned(), nesting });
             }
             Err(diagnostic) => {
                 diagnostics.push(diagnostic);
@@ -73,14 +105,20 @@ pub fn parse_script(text: &str) -> Result<Vec<Statement>, Vec<Diagnostic>> {
 /// Parses one expression, such as a computed column's text.
 pub fn parse_expression(text: &str) -> Result<crate::ast::Expr, Diagnostic> {
     let tokens = lexer::tokenize(text)?;
-    let mut parser = Parser { text, tokens, at: 0, depth: 0 };
-    let expr = parser.expr()?;
-    if parser.at_end() { Ok(expr) } else { Err(parser.unexpected("the end of the expression")) }
+    with_room(nesting(&tokens), || {
+        let mut parser = Parser { text, tokens, at: 0, depth: 0 };
+        let expr = parser.expr()?;
+        if parser.at_end() { Ok(expr) } else { Err(parser.unexpected("the end of the expression")) }
+    })
 }
 
 /// Parses one data type, such as `ROW<a INT NOT NULL, b STRING>`.
 pub fn parse_data_type(text: &str) -> Result<starweir_model::DataType, Diagnostic> {
     let tokens = lexer::tokenize(text)?;
+    with_room(nesting(&tokens), || parse_type(text, tokens))
+}
+
+fn parse_type(text: &str, tokens: Vec<Token>) -> Result<starweir_model::DataType, Diagnostic> {
     let mut parser = Parser { text, tokens, at: 0, depth: 0 };
     let parsed = parser.type_name()?;
     if !parser.at_end() {

@@ -439,11 +439,17 @@ impl Parser<'_> {
         }
         let target = self.name("a table's name")?;
         let mut hints = self.hints()?;
+        let mut extended = None;
+        if self.peek_sym("(") && matches!(self.tok_at(1), Tok::Word(_) | Tok::Quoted(_)) && matches!(self.tok_at(2), Tok::Word(_)) && !self.starts_query() {
+            let open = self.expect_sym("(")?;
+            self.table_elements()?;
+            extended = Some(open.start..self.previous_end());
+        }
         let partition = if self.eat_word("PARTITION") { self.partition_spec()? } else { Vec::new() };
         hints.extend(self.hints()?);
         let columns = if self.peek_sym("(") && !self.starts_query() { self.ident_list("a column's name")? } else { Vec::new() };
         let query = self.query()?;
-        Ok(Insert { target, hints, overwrite, upsert, partition, columns, query, span: start..self.previous_end() })
+        Ok(Insert { target, extended, hints, overwrite, upsert, partition, columns, query, span: start..self.previous_end() })
     }
 
     fn if_not_exists(&mut self) -> bool {
@@ -755,7 +761,12 @@ impl Parser<'_> {
             elements.distribution = Some(start..self.previous_end());
             return Ok(());
         }
-        let name = self.ident("a column's name")?;
+        let mut name = self.ident("a column's name")?;
+        while self.eat_sym(".") {
+            let part = self.any_ident("a field's name")?;
+            name.name = format!("{}.{}", name.name, part.name);
+            name.span.end = part.span.end;
+        }
         // Nested names occur in ALTER TABLE … MODIFY of structured columns.
         if self.peek_sym(",") || self.peek_sym(")") {
             elements.names.push(name);

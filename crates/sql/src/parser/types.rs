@@ -43,7 +43,9 @@ impl Parser<'_> {
         if self.eat_words(&["NOT", "NULL"]) {
             return Ok((Some(false), span.start..self.previous_end()));
         }
-        if self.eat_word("NULL") {
+        // `RETURNING INTEGER NULL ON EMPTY` says nothing about the type.
+        if self.peek_word("NULL") && !self.peek_word_at(1, "ON") {
+            self.at += 1;
             return Ok((Some(true), span));
         }
         Ok((None, span))

@@ -1,6 +1,6 @@
 //! Rows to load bytes: CSV and JSON, from Arrow batches, serde structs or texts.
 
-mod cell;
+pub(crate) mod cell;
 mod compress;
 mod csv;
 mod json;

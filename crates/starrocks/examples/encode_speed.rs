@@ -1,6 +1,6 @@
-//! How long a row takes to encode, in nanoseconds, best of seven rounds.
+//! How long a row takes to encode, in nanoseconds, best of 61 rounds.
 //!
-//! `cargo run --release -p starweir-starrocks --example speed`
+//! `cargo run --release -p starweir-starrocks --example encode_speed`
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use starweir_starrocks::{CsvEncoder, CsvOptions, JsonEncoder, LoadEncoder, Opera
 fn measure(name: &str, encoder: &mut dyn LoadEncoder, batch: &ChangeBatch) {
     let mut best = f64::MAX;
     let mut out = Vec::new();
-    for _ in 0..7 {
+    for _ in 0..61 {
         out.clear();
         let start = Instant::now();
         encoder.encode(batch, &mut out).unwrap();

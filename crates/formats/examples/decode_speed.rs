@@ -1,6 +1,6 @@
-//! How long a row takes to decode, in nanoseconds, best of seven rounds.
+//! How long a row takes to decode, in nanoseconds, best of 61 rounds.
 //!
-//! `cargo run --release -p starweir-formats --example speed`
+//! `cargo run --release -p starweir-formats --example decode_speed`
 
 use std::time::Instant;
 
@@ -41,7 +41,7 @@ fn measure(name: &str, format: &str, messages: &[String]) {
     let mut decoder: Box<dyn Decoder> = decoder(format, &schema(), &[], &options).unwrap();
     let mut best = f64::MAX;
     let mut rows = 0;
-    for _ in 0..7 {
+    for _ in 0..61 {
         let start = Instant::now();
         for message in messages {
             decoder.decode(message.as_bytes()).unwrap();
