@@ -110,8 +110,15 @@ fn debezium_rows(number: u64) -> String {
     let source = "\"source\":{\"version\":\"3.0.8.Final\",\"connector\":\"mysql\",\"name\":\"shop\",\"ts_ms\":1795233392000,\"snapshot\":\"false\",\"db\":\"shop\",\"table\":\"orders\",\"server_id\":1,\"file\":\"binlog.000001\",\"pos\":2530}";
     let row = json_row(number);
     match number % 10 {
-        7 | 8 => format!("{{\"before\":{},\"after\":{},{source},\"op\":\"u\",\"ts_ms\":1795233428920}}", json_row(number - 5), json_row(number - 5)),
-        9 => format!("{{\"before\":{},\"after\":null,{source},\"op\":\"d\",\"ts_ms\":1795233428920}}", json_row(number - 5)),
+        7 | 8 => format!(
+            "{{\"before\":{},\"after\":{},{source},\"op\":\"u\",\"ts_ms\":1795233428920}}",
+            json_row(number - 5),
+            json_row(number - 5)
+        ),
+        9 => format!(
+            "{{\"before\":{},\"after\":null,{source},\"op\":\"d\",\"ts_ms\":1795233428920}}",
+            json_row(number - 5)
+        ),
         _ => format!("{{\"before\":null,\"after\":{row},{source},\"op\":\"c\",\"ts_ms\":1795233428920}}"),
     }
 }
@@ -125,12 +132,48 @@ struct Case<'a> {
 }
 
 const CASES: &[Case<'_>] = &[
-    Case { name: "file JSON → CSV loads, at-least-once, 10 s", input: Input::File, format: "csv", semantic: "at-least-once", interval: "10 s" },
-    Case { name: "file JSON → CSV loads, exactly-once, 1 s", input: Input::File, format: "csv", semantic: "exactly-once", interval: "1 s" },
-    Case { name: "file JSON → JSON loads, exactly-once, 1 s", input: Input::File, format: "json", semantic: "exactly-once", interval: "1 s" },
-    Case { name: "Kafka JSON → CSV loads, at-least-once, 10 s", input: Input::Kafka, format: "csv", semantic: "at-least-once", interval: "10 s" },
-    Case { name: "Kafka JSON → CSV loads, exactly-once, 1 s", input: Input::Kafka, format: "csv", semantic: "exactly-once", interval: "1 s" },
-    Case { name: "file debezium-json → primary key, CSV loads, exactly-once, 1 s", input: Input::Debezium, format: "csv", semantic: "exactly-once", interval: "1 s" },
+    Case {
+        name: "file JSON → CSV loads, at-least-once, 10 s",
+        input: Input::File,
+        format: "csv",
+        semantic: "at-least-once",
+        interval: "10 s",
+    },
+    Case {
+        name: "file JSON → CSV loads, exactly-once, 1 s",
+        input: Input::File,
+        format: "csv",
+        semantic: "exactly-once",
+        interval: "1 s",
+    },
+    Case {
+        name: "file JSON → JSON loads, exactly-once, 1 s",
+        input: Input::File,
+        format: "json",
+        semantic: "exactly-once",
+        interval: "1 s",
+    },
+    Case {
+        name: "Kafka JSON → CSV loads, at-least-once, 10 s",
+        input: Input::Kafka,
+        format: "csv",
+        semantic: "at-least-once",
+        interval: "10 s",
+    },
+    Case {
+        name: "Kafka JSON → CSV loads, exactly-once, 1 s",
+        input: Input::Kafka,
+        format: "csv",
+        semantic: "exactly-once",
+        interval: "1 s",
+    },
+    Case {
+        name: "file debezium-json → primary key, CSV loads, exactly-once, 1 s",
+        input: Input::Debezium,
+        format: "csv",
+        semantic: "exactly-once",
+        interval: "1 s",
+    },
 ];
 
 fn bench_load(args: &LoadArgs) -> Result<ExitCode> {
@@ -223,8 +266,14 @@ fn run_case(binary: &Path, folder: &Path, case: &Case<'_>, rows: u64, kafka: Opt
             "'connector' = 'kafka', 'topic' = 'rows-{rows}', 'properties.bootstrap.servers' = '{}', 'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset', 'format' = 'json'",
             kafka.context("no broker")?.bootstrap()
         ),
-        Input::File => format!("'connector' = 'filesystem', 'path' = '{}', 'format' = 'json'", input_path(folder, case.input, rows).display()),
-        Input::Debezium => format!("'connector' = 'filesystem', 'path' = '{}', 'format' = 'debezium-json'", input_path(folder, case.input, rows).display()),
+        Input::File => format!(
+            "'connector' = 'filesystem', 'path' = '{}', 'format' = 'json'",
+            input_path(folder, case.input, rows).display()
+        ),
+        Input::Debezium => format!(
+            "'connector' = 'filesystem', 'path' = '{}', 'format' = 'debezium-json'",
+            input_path(folder, case.input, rows).display()
+        ),
     };
     let columns = "id BIGINT NOT NULL, user_id INT, amount DOUBLE, quantity INT, city STRING, status STRING, note STRING, ts TIMESTAMP(0)";
     let script = format!(

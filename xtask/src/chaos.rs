@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long)]
     files_only: bool,
     /// Rows per round.
-    #[arg(long, default_value_t = 60_000)]
+    #[arg(long, default_value_t = 200_000)]
     rows: u64,
     /// Use the release build.
     #[arg(long)]
@@ -78,7 +78,11 @@ pub fn main(args: &Args) -> Result<ExitCode> {
                 let _ = std::fs::remove_dir_all(&kept);
                 let _ = std::fs::rename(&place, &kept);
                 println!("round {seed} ({source}): FAILED: {error:#}");
-                println!("  replay: cargo xtask chaos --seed {seed} --rounds 1 --rows {}; its files: {}", args.rows, kept.display());
+                println!(
+                    "  replay: cargo xtask chaos --seed {seed} --rounds 1 --rows {}; its files: {}",
+                    args.rows,
+                    kept.display()
+                );
             }
         }
     }
@@ -247,17 +251,17 @@ fn run_round(args: &Args, binary: &Path, folder: &Path, seed: u64, mut kafka: Op
         if !calm {
             let at = |chance: &mut Chance, limit| Duration::from_millis(chance.below(limit));
             if !dies_by_itself {
-                events.push((at(&mut chance, 1500), Event::KillJob));
+                events.push((at(&mut chance, 600), Event::KillJob));
             }
             if chance.one_in(3) {
-                events.push((at(&mut chance, 800), Event::KillWarehouse));
+                events.push((at(&mut chance, 400), Event::KillWarehouse));
             }
             if kafka.is_some() && chance.one_in(6) {
-                events.push((at(&mut chance, 800), Event::KillBroker));
+                events.push((at(&mut chance, 400), Event::KillBroker));
             }
-            for _ in 0..chance.below(4) {
+            for _ in 0..chance.below(6) {
                 let fault = if chance.one_in(2) { Fault::LoseAnswer } else { Fault::CutRequest(chance.below(200_000)) };
-                events.push((at(&mut chance, 800), Event::Wire(fault, chance.one_in(2))));
+                events.push((at(&mut chance, 400), Event::Wire(fault, chance.one_in(2))));
             }
             events.sort_by_key(|(at, _)| *at);
         }
@@ -286,7 +290,11 @@ fn run_round(args: &Args, binary: &Path, folder: &Path, seed: u64, mut kafka: Op
                         }
                     }
                     Event::Wire(fault, at_frontend) => {
-                        if at_frontend { frontend.inject(fault) } else { backend.inject(fault) }
+                        if at_frontend {
+                            frontend.inject(fault)
+                        } else {
+                            backend.inject(fault)
+                        }
                     }
                 }
                 next += 1;
@@ -309,7 +317,10 @@ fn run_round(args: &Args, binary: &Path, folder: &Path, seed: u64, mut kafka: Op
         if calm {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             let tail: Vec<&str> = text.lines().rev().take(8).collect();
-            bail!("undisturbed, the job still ends with {code}: {}", tail.into_iter().rev().collect::<Vec<_>>().join(" | "));
+            bail!(
+                "undisturbed, the job still ends with {code}: {}",
+                tail.into_iter().rev().collect::<Vec<_>>().join(" | ")
+            );
         }
     }
     totals.faults = frontend.happened() + backend.happened();
@@ -347,8 +358,14 @@ fn job_sql(chance: &mut Chance, source: &str, warehouse: &Warehouse, frontend: &
     let _ = writeln!(out, "SET 'restart-strategy.fixed-delay.attempts' = '50';");
     let _ = writeln!(out, "SET 'restart-strategy.fixed-delay.delay' = '50 ms';");
     let _ = writeln!(out, "CREATE TABLE src (id BIGINT, k BIGINT, v BIGINT, note STRING) WITH ({source});");
-    let _ = writeln!(out, "CREATE TABLE log (id BIGINT, k BIGINT, v BIGINT, note STRING) WITH ({common}, 'table-name' = 'log');");
-    let _ = writeln!(out, "CREATE TABLE state (k BIGINT NOT NULL, id BIGINT, v BIGINT, PRIMARY KEY (k) NOT ENFORCED) WITH ({common}, 'table-name' = 'state');");
+    let _ = writeln!(
+        out,
+        "CREATE TABLE log (id BIGINT, k BIGINT, v BIGINT, note STRING) WITH ({common}, 'table-name' = 'log');"
+    );
+    let _ = writeln!(
+        out,
+        "CREATE TABLE state (k BIGINT NOT NULL, id BIGINT, v BIGINT, PRIMARY KEY (k) NOT ENFORCED) WITH ({common}, 'table-name' = 'state');"
+    );
     let _ = writeln!(out, "EXECUTE STATEMENT SET BEGIN");
     let _ = writeln!(out, "INSERT INTO log SELECT id, k, v, note FROM src;");
     let _ = writeln!(out, "INSERT INTO state SELECT k, id, v FROM src;");

@@ -21,7 +21,8 @@ pub struct Args {
 
 pub fn main(args: &Args) -> Result<ExitCode> {
     let folder = root().join("docs/reference");
-    let pages = [("connectors.md", connectors_page()), ("settings.md", settings_page()), ("metrics.md", metrics_page())];
+    let pages =
+        [("connectors.md", connectors_page()), ("settings.md", settings_page()), ("metrics.md", metrics_page())];
     let mut stale: Vec<PathBuf> = Vec::new();
     for (name, text) in pages {
         let path = folder.join(name);
@@ -61,13 +62,19 @@ fn option_row(out: &mut String, prefix: &str, option: &OptionDef) {
         (false, Some(default)) => format!("`{}`", cell(default)),
         (false, None) => String::new(),
     };
-    let _ = writeln!(out, "| `{prefix}{name}` | {} | {default} | {} |", cell(&option.kind_text()), cell(option.description));
+    let _ = writeln!(
+        out,
+        "| `{prefix}{name}` | {} | {default} | {} |",
+        cell(&option.kind_text()),
+        cell(option.description)
+    );
 }
 
 const OPTION_TABLE: &str = "| option | value | default | meaning |\n|---|---|---|---|\n";
 
 fn connectors_page() -> String {
-    let mut out = format!("{HEAD}# Connectors and formats\n\nEvery option of `WITH (…)`. Unknown options are errors.\n");
+    let mut out =
+        format!("{HEAD}# Connectors and formats\n\nEvery option of `WITH (…)`. Unknown options are errors.\n");
     for connector in connectors() {
         let roles = match (connector.source.is_some(), connector.sink.is_some()) {
             (true, true) => "source and sink",
@@ -106,7 +113,9 @@ fn connectors_page() -> String {
 }
 
 fn settings_page() -> String {
-    let mut out = format!("{HEAD}# Settings\n\n`SET 'name' = 'value';` in the script, or `--set name=value`, which wins. Unknown settings are errors.\n\n{OPTION_TABLE}");
+    let mut out = format!(
+        "{HEAD}# Settings\n\n`SET 'name' = 'value';` in the script, or `--set name=value`, which wins. Unknown settings are errors.\n\n{OPTION_TABLE}"
+    );
     for setting in SETTINGS.iter().filter(|s| s.effect == SettingEffect::Used) {
         option_row(&mut out, "", &setting.definition);
     }
@@ -119,10 +128,13 @@ fn settings_page() -> String {
 }
 
 fn metrics_page() -> String {
-    let mut out = format!("{HEAD}# Metrics\n\n`starweir run … --metrics ADDR` serves them at `/metrics`; `/health` answers 200 while the job runs. Every metric has the label `job`.\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n");
+    let mut out = format!(
+        "{HEAD}# Metrics\n\n`starweir run … --metrics ADDR` serves them at `/metrics`; `/health` answers 200 while the job runs. Every metric has the label `job`.\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n"
+    );
     for metric in METRICS {
         let labels: Vec<String> = metric.labels.iter().map(|l| format!("`{l}`")).collect();
-        let _ = writeln!(out, "| `{}` | {} | {} | {} |", metric.name, metric.kind, labels.join(", "), cell(metric.help));
+        let _ =
+            writeln!(out, "| `{}` | {} | {} | {} |", metric.name, metric.kind, labels.join(", "), cell(metric.help));
     }
     out
 }

@@ -46,11 +46,20 @@ pub fn main(args: &Args) -> Result<ExitCode> {
     let folder = tempfile::tempdir()?;
     let place = Place { folder: folder.path().to_owned(), mysql: free_port()?, http: free_port()? };
     let mut command = Command::new(binary);
-    command.args(["warehouse", "--ephemeral", "--mysql-port", &place.mysql.to_string(), "--http-port", &place.http.to_string()]);
+    command.args([
+        "warehouse",
+        "--ephemeral",
+        "--mysql-port",
+        &place.mysql.to_string(),
+        "--http-port",
+        &place.http.to_string(),
+    ]);
     command.args(["--be-port", "0"]).stderr(Stdio::null());
     let (_warehouse, _) = Server::start("the warehouse", &mut command, "ready")?;
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for (name, check) in CHECKS.iter().filter(|(name, _)| args.filter.as_ref().is_none_or(|f| name.contains(f.as_str()))) {
+    for (name, check) in
+        CHECKS.iter().filter(|(name, _)| args.filter.as_ref().is_none_or(|f| name.contains(f.as_str())))
+    {
         match check(&place) {
             Ok(Outcome::Passed) => {
                 passed += 1;
@@ -75,8 +84,14 @@ fn output(command: &mut Command) -> Result<String> {
     let done = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?} could not be started"))?;
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     if !done.status.success() {
-        let tail: String = format!("{text}{}", String::from_utf8_lossy(&done.stderr)).chars().rev().take(1500).collect();
-        bail!("{} with {}: {}", command.get_program().to_string_lossy(), done.status, tail.chars().rev().collect::<String>());
+        let tail: String =
+            format!("{text}{}", String::from_utf8_lossy(&done.stderr)).chars().rev().take(1500).collect();
+        bail!(
+            "{} with {}: {}",
+            command.get_program().to_string_lossy(),
+            done.status,
+            tail.chars().rev().collect::<String>()
+        );
     }
     Ok(text)
 }
@@ -92,7 +107,18 @@ fn expect(text: &str, parts: &[&str]) -> Result<Outcome> {
 
 fn mariadb(place: &Place, sql: &str) -> Result<String> {
     let mut command = Command::new("mariadb");
-    command.args(["--no-defaults", "-h", "127.0.0.1", "-P", &place.mysql.to_string(), "-u", "root", "--default-character-set=utf8mb4", "-e", sql]);
+    command.args([
+        "--no-defaults",
+        "-h",
+        "127.0.0.1",
+        "-P",
+        &place.mysql.to_string(),
+        "-u",
+        "root",
+        "--default-character-set=utf8mb4",
+        "-e",
+        sql,
+    ]);
     output(&mut command)
 }
 
@@ -156,7 +182,16 @@ fn curl(place: &Place) -> Result<Outcome> {
     let load = |label: &str| {
         output(
             Command::new("curl")
-                .args(["-sS", "--location-trusted", "-u", "root:", "-H", "Expect:100-continue", "-H", "column_separator:,"])
+                .args([
+                    "-sS",
+                    "--location-trusted",
+                    "-u",
+                    "root:",
+                    "-H",
+                    "Expect:100-continue",
+                    "-H",
+                    "column_separator:,",
+                ])
                 .args(["-H", &format!("label:{label}"), "-T"])
                 .arg(&body)
                 .args(["-XPUT", &format!("http://127.0.0.1:{}/api/web/t/_stream_load", place.http)]),
@@ -174,7 +209,12 @@ fn java_connector(place: &Place, version: &str, semantic: &str) -> Result<Outcom
         return Ok(Outcome::Skipped(format!("{} is absent", oracle.display())));
     }
     let table = format!("t_{}_{}", version.to_lowercase(), semantic.replace('-', "_"));
-    mariadb(place, &format!("CREATE DATABASE IF NOT EXISTS java; CREATE TABLE java.{table} (id BIGINT NOT NULL, name VARCHAR(100), price DECIMAL(10,2), ts DATETIME) PRIMARY KEY(id)"))?;
+    mariadb(
+        place,
+        &format!(
+            "CREATE DATABASE IF NOT EXISTS java; CREATE TABLE java.{table} (id BIGINT NOT NULL, name VARCHAR(100), price DECIMAL(10,2), ts DATETIME) PRIMARY KEY(id)"
+        ),
+    )?;
     let script = place.folder.join(format!("{table}.sql"));
     std::fs::write(
         &script,

@@ -17,7 +17,10 @@ pub fn broken(root: &Path) -> Result<Vec<String>> {
             let path = target.split('#').next().unwrap_or_default();
             let outside = target.contains("://") || target.starts_with('#') || target.starts_with("mailto:");
             if !outside && !path.is_empty() && !folder.join(path).exists() {
-                broken.push(format!("{}: the link to {target} leads nowhere", page.strip_prefix(root).unwrap_or(&page).display()));
+                broken.push(format!(
+                    "{}: the link to {target} leads nowhere",
+                    page.strip_prefix(root).unwrap_or(&page).display()
+                ));
             }
         }
     }

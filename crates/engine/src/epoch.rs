@@ -95,10 +95,16 @@ pub enum StopReason {
 impl StopReason {
     pub fn text(self) -> &'static str {
         match self {
-            Self::Unknown => "the server no longer knows a transaction that was prepared: it was committed and forgotten, or lost",
+            Self::Unknown => {
+                "the server no longer knows a transaction that was prepared: it was committed and forgotten, or lost"
+            }
             Self::Contradiction => "a transaction that was prepared is no longer prepared",
-            Self::PartlyCommitted => "some tables of the last epoch are committed, for others the server gave the prepared transaction up",
-            Self::NothingToRewindTo => "the server gave the prepared transactions of the last epoch up and no earlier epoch is kept",
+            Self::PartlyCommitted => {
+                "some tables of the last epoch are committed, for others the server gave the prepared transaction up"
+            }
+            Self::NothingToRewindTo => {
+                "the server gave the prepared transactions of the last epoch up and no earlier epoch is kept"
+            }
         }
     }
 }

@@ -39,7 +39,12 @@ pub const METRICS: [Metric; 21] = [
     metric("starweir_sink_upserts_total", "counter", &["table"], "Rows inserted or replaced"),
     metric("starweir_sink_deletes_total", "counter", &["table"], "Rows deleted"),
     metric("starweir_sink_loads_total", "counter", &["table"], "Load requests that were accepted"),
-    metric("starweir_sink_transactions_total", "counter", &["table"], "Transactions made visible: versions of the table"),
+    metric(
+        "starweir_sink_transactions_total",
+        "counter",
+        &["table"],
+        "Transactions made visible: versions of the table",
+    ),
     metric("starweir_sink_bytes_total", "counter", &["table"], "Bytes of load bodies"),
     metric("starweir_sink_retries_total", "counter", &["table"], "Requests that were repeated"),
     metric("starweir_sink_rows_committed_total", "counter", &["table"], "Rows whose transaction is visible"),

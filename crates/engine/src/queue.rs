@@ -54,9 +54,7 @@ impl Sender {
         let units = chunk.bytes.len().div_ceil(UNIT_BYTES).clamp(1, BUDGET_BYTES / UNIT_BYTES) as u32;
         let permit = match self.budget.clone().try_acquire_many_owned(units) {
             Ok(permit) => permit,
-            Err(_) => {
-                self.runtime.block_on(self.budget.clone().acquire_many_owned(units)).map_err(|_| Closed)?
-            }
+            Err(_) => self.runtime.block_on(self.budget.clone().acquire_many_owned(units)).map_err(|_| Closed)?,
         };
         let message = Message::Data { worker: self.worker, chunk, _permit: permit };
         self.queue.send(message).map_err(|_| Closed)

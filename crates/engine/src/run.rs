@@ -152,7 +152,11 @@ pub async fn run(
             (starts < STARTS_MAX).then_some(START_PAUSE)
         };
         let Some(pause) = pause else { return Err(error) };
-        (options.note)(format!("attempt {generation} failed: {}; restarting in {} ms", error.chain(), pause.as_millis()));
+        (options.note)(format!(
+            "attempt {generation} failed: {}; restarting in {} ms",
+            error.chain(),
+            pause.as_millis()
+        ));
         status.restarts.fetch_add(1, Ordering::Relaxed);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -311,7 +315,8 @@ impl Job<'_> {
         let first_epoch = manifest.as_ref().map_or(Epoch::FIRST, |m| m.epoch.next());
         let (events_in, events) = mpsc::unbounded_channel();
         let control = Arc::new(Control::default());
-        let mut running = Running { control: control.clone(), budgets: Vec::new(), writers: Vec::new(), threads: Vec::new() };
+        let mut running =
+            Running { control: control.clone(), budgets: Vec::new(), writers: Vec::new(), threads: Vec::new() };
 
         // One queue per sink; every worker that feeds a sink gets its own budget in it.
         let mut queues: Vec<(mpsc::UnboundedSender<Message>, Option<mpsc::UnboundedReceiver<Message>>)> =
@@ -320,11 +325,8 @@ impl Job<'_> {
         let mut workers = Vec::new();
         let mut owners = Vec::new();
         for (source_index, node) in self.graph.sources.iter().enumerate() {
-            let restored = manifest
-                .as_ref()
-                .and_then(|m| m.sources.get(&node.id))
-                .map(|s| s.offsets.clone())
-                .unwrap_or_default();
+            let restored =
+                manifest.as_ref().and_then(|m| m.sources.get(&node.id)).map(|s| s.offsets.clone()).unwrap_or_default();
             let lanes = node.source.lanes(self.options.parallelism).max(1);
             for lane in 0..lanes {
                 let index = workers.len();

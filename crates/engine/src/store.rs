@@ -265,12 +265,9 @@ impl RemoteStore {
 
     async fn numbers(&self, folder: &str) -> Result<Vec<u64>> {
         let path = self.path(folder);
-        let listed: Vec<_> =
-            self.store.list(Some(&path)).try_collect().await.map_err(self.failed("listing failed"))?;
-        let mut numbers: Vec<u64> = listed
-            .iter()
-            .filter_map(|meta| meta.location.filename()?.trim_end_matches(".json").parse().ok())
-            .collect();
+        let listed: Vec<_> = self.store.list(Some(&path)).try_collect().await.map_err(self.failed("listing failed"))?;
+        let mut numbers: Vec<u64> =
+            listed.iter().filter_map(|meta| meta.location.filename()?.trim_end_matches(".json").parse().ok()).collect();
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         Ok(numbers)
     }

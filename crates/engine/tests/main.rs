@@ -10,7 +10,9 @@ use std::time::Duration;
 use ledger::{Ledger, Numbers, PassThrough};
 use starweir_engine::run::new_status;
 use starweir_engine::store::LocalStore;
-use starweir_engine::{EpochStep, JobEnd, JobGraph, Output, RestartStrategy, RunOptions, SinkNode, SourceNode, StopSignal};
+use starweir_engine::{
+    EpochStep, JobEnd, JobGraph, Output, RestartStrategy, RunOptions, SinkNode, SourceNode, StopSignal,
+};
 use starweir_model::SystemClock;
 
 fn graph(ledger: &Ledger, rows: u64, lanes: usize) -> JobGraph {

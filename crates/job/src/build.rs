@@ -166,7 +166,8 @@ impl Builder<'_> {
             return None;
         };
         if found.name == "filesystem" && !table.partitioned_by.is_empty() {
-            self.diagnostics.push(Diagnostic::unsupported(table.span.clone(), "PARTITIONED BY on a filesystem table that is read"));
+            self.diagnostics
+                .push(Diagnostic::unsupported(table.span.clone(), "PARTITIONED BY on a filesystem table that is read"));
             return None;
         }
         let physical = table.physical_schema();
@@ -174,7 +175,9 @@ impl Builder<'_> {
             .iter()
             .map(|column| match column {
                 ScanColumn::Physical(index) => Wanted::Physical(*index),
-                ScanColumn::Metadata(key, data_type) => Wanted::Metadata { key: key.clone(), data_type: data_type.clone() },
+                ScanColumn::Metadata(key, data_type) => {
+                    Wanted::Metadata { key: key.clone(), data_type: data_type.clone() }
+                }
             })
             .collect();
         let given = plain(&options);
@@ -244,7 +247,8 @@ impl Builder<'_> {
             None => full,
             Some(kept) => {
                 let key = full.primary_key.iter().map(|k| kept.iter().position(|i| i == k)).collect::<Option<Vec<_>>>();
-                Schema::new(kept.iter().map(|i| full.columns[*i].clone()).collect()).with_primary_key(key.unwrap_or_default())
+                Schema::new(kept.iter().map(|i| full.columns[*i].clone()).collect())
+                    .with_primary_key(key.unwrap_or_default())
             }
         };
         let given = plain(&options);
@@ -328,7 +332,11 @@ impl Builder<'_> {
     }
 
     /// The connector a table names.
-    fn connector(&mut self, table: &TableDef, options: &[TableOption]) -> Option<&'static starweir_connectors::Connector> {
+    fn connector(
+        &mut self,
+        table: &TableDef,
+        options: &[TableOption],
+    ) -> Option<&'static starweir_connectors::Connector> {
         let Some(name) = options.iter().rev().find(|o| o.key == "connector") else {
             self.diagnostics.push(
                 Diagnostic::at(table.span.clone(), format!("table {} has no connector", table.path.name))
@@ -351,7 +359,8 @@ impl Builder<'_> {
     }
 
     fn option_errors(&mut self, errors: Vec<OptionError>, options: &[TableOption], table: &TableDef) {
-        let (missing, mut errors): (Vec<_>, Vec<_>) = errors.into_iter().partition(|e| e.message.contains("' is missing: "));
+        let (missing, mut errors): (Vec<_>, Vec<_>) =
+            errors.into_iter().partition(|e| e.message.contains("' is missing: "));
         if missing.len() > 1 {
             // One mistake, however many options it is about.
             let names: Vec<String> = missing.iter().map(|e| format!("'{}'", e.option)).collect();
@@ -397,12 +406,15 @@ struct Keep {
 }
 
 impl starweir_engine::Transform for Keep {
-    fn apply(&mut self, now_ms: i64, batch: starweir_model::ChangeBatch) -> starweir_model::Result<starweir_model::ChangeBatch> {
+    fn apply(
+        &mut self,
+        now_ms: i64,
+        batch: starweir_model::ChangeBatch,
+    ) -> starweir_model::Result<starweir_model::ChangeBatch> {
         let mut batch = self.inner.apply(now_ms, batch)?;
-        batch.batch = batch
-            .batch
-            .project(&self.columns)
-            .map_err(|e| starweir_model::Error::internal("a query gave fewer columns than it promised").with_source(e))?;
+        batch.batch = batch.batch.project(&self.columns).map_err(|e| {
+            starweir_model::Error::internal("a query gave fewer columns than it promised").with_source(e)
+        })?;
         Ok(batch)
     }
 }

@@ -29,7 +29,10 @@ pub enum StageKind {
     Inserts(Vec<Insert>),
     Select(Query),
     /// The answer of SHOW, DESCRIBE.
-    Rows { columns: Vec<String>, rows: Vec<Vec<String>> },
+    Rows {
+        columns: Vec<String>,
+        rows: Vec<Vec<String>>,
+    },
     /// The answer of EXPLAIN.
     Text(String),
 }
@@ -39,7 +42,11 @@ impl Script {
     ///
     /// # Errors
     /// Everything that is wrong, with its places: all statements are looked at even when one is wrong.
-    pub fn compile(text: &str, settings: &[(String, String)], local: Option<LocalTarget>) -> Result<Self, Vec<Diagnostic>> {
+    pub fn compile(
+        text: &str,
+        settings: &[(String, String)],
+        local: Option<LocalTarget>,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let statements = parse_script(text)?;
         let mut session = Session::new();
         let mut overrides = Overrides::new(local);

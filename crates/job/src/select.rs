@@ -47,7 +47,8 @@ impl Encoder for TextEncoder {
             let cell = |c: &ArrayRef| (!c.is_null(row)).then(|| c.as_string::<i32>().value(row).to_owned());
             let texts: Vec<Option<String>> = columns.iter().map(cell).collect();
             let line: TextRow = (batch.kinds.at(row), texts);
-            serde_json::to_writer(&mut self.out, &line).map_err(|e| Error::internal("a row could not be shown").with_source(e))?;
+            serde_json::to_writer(&mut self.out, &line)
+                .map_err(|e| Error::internal("a row could not be shown").with_source(e))?;
             self.out.push(b'\n');
             self.rows += 1;
         }

@@ -23,7 +23,12 @@ pub struct Setting {
     pub effect: SettingEffect,
 }
 
-const fn used(name: &'static str, kind: OptionType, default: Option<&'static str>, description: &'static str) -> Setting {
+const fn used(
+    name: &'static str,
+    kind: OptionType,
+    default: Option<&'static str>,
+    description: &'static str,
+) -> Setting {
     let mut definition = OptionDef::optional(name, kind, description);
     definition.default = default;
     Setting { definition, effect: SettingEffect::Used }
@@ -35,30 +40,135 @@ const fn idle(name: &'static str, description: &'static str) -> Setting {
 
 /// Every setting that is known by its whole name.
 pub const SETTINGS: &[Setting] = &[
-    used("pipeline.name", OptionType::Text, None, "The job's name, in the status, the metrics and the state directory. The script's file name when absent."),
-    used("execution.runtime-mode", OptionType::Choice(&["streaming", "batch", "automatic"]), Some("streaming"), "batch: sources end where they can; each target is written in one epoch."),
+    used(
+        "pipeline.name",
+        OptionType::Text,
+        None,
+        "The job's name, in the status, the metrics and the state directory. The script's file name when absent.",
+    ),
+    used(
+        "execution.runtime-mode",
+        OptionType::Choice(&["streaming", "batch", "automatic"]),
+        Some("streaming"),
+        "batch: sources end where they can; each target is written in one epoch.",
+    ),
     used("parallelism.default", OptionType::Int(1, 128), Some("1"), "Threads that share the splits of each source."),
-    used("execution.checkpointing.interval", OptionType::Duration, Some("10 s"), "Time between two epochs. Flink has none by default and then never commits exactly-once rows; here it is 10 s."),
-    used("execution.checkpointing.min-pause", OptionType::Duration, Some("0 ms"), "The least pause between the end of an epoch and the next cut."),
-    used("execution.checkpointing.mode", OptionType::Choice(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]), Some("EXACTLY_ONCE"), "Accepted; offsets and rows of an epoch always belong together, and delivery is each sink's choice (`sink.semantic`)."),
-    used("execution.checkpointing.dir", OptionType::Text, None, "Where epochs are kept: `file:///path` or `s3://bucket/path`. The --state option wins over it."),
+    used(
+        "execution.checkpointing.interval",
+        OptionType::Duration,
+        Some("10 s"),
+        "Time between two epochs. Flink has none by default and then never commits exactly-once rows; here it is 10 s.",
+    ),
+    used(
+        "execution.checkpointing.min-pause",
+        OptionType::Duration,
+        Some("0 ms"),
+        "The least pause between the end of an epoch and the next cut.",
+    ),
+    used(
+        "execution.checkpointing.mode",
+        OptionType::Choice(&["EXACTLY_ONCE", "AT_LEAST_ONCE"]),
+        Some("EXACTLY_ONCE"),
+        "Accepted; offsets and rows of an epoch always belong together, and delivery is each sink's choice (`sink.semantic`).",
+    ),
+    used(
+        "execution.checkpointing.dir",
+        OptionType::Text,
+        None,
+        "Where epochs are kept: `file:///path` or `s3://bucket/path`. The --state option wins over it.",
+    ),
     used("state.checkpoints.dir", OptionType::Text, None, "The older name of execution.checkpointing.dir."),
     used("table.local-time-zone", OptionType::Text, Some("UTC"), "The session's time zone, such as Europe/Berlin."),
-    used("table.exec.sink.not-null-enforcer", OptionType::Choice(&["ERROR", "DROP"]), Some("ERROR"), "What happens to a row with NULL for a NOT NULL column: the job stops, or the row is left out."),
-    used("table.exec.legacy-cast-behaviour", OptionType::Choice(&["ENABLED", "DISABLED"]), Some("DISABLED"), "CAST as before Flink 1.15."),
-    used("restart-strategy.type", OptionType::Choice(&["none", "off", "disable", "fixeddelay", "fixed-delay", "failurerate", "failure-rate", "exponentialdelay", "exponential-delay"]), Some("exponential-delay"), "When a failed attempt is followed by another."),
-    used("restart-strategy", OptionType::Choice(&["none", "off", "disable", "fixeddelay", "fixed-delay", "failurerate", "failure-rate", "exponentialdelay", "exponential-delay"]), None, "The older name of restart-strategy.type."),
-    used("restart-strategy.fixed-delay.attempts", OptionType::Int(0, i64::MAX), Some("1"), "Restarts before the job ends."),
+    used(
+        "table.exec.sink.not-null-enforcer",
+        OptionType::Choice(&["ERROR", "DROP"]),
+        Some("ERROR"),
+        "What happens to a row with NULL for a NOT NULL column: the job stops, or the row is left out.",
+    ),
+    used(
+        "table.exec.legacy-cast-behaviour",
+        OptionType::Choice(&["ENABLED", "DISABLED"]),
+        Some("DISABLED"),
+        "CAST as before Flink 1.15.",
+    ),
+    used(
+        "restart-strategy.type",
+        OptionType::Choice(&[
+            "none",
+            "off",
+            "disable",
+            "fixeddelay",
+            "fixed-delay",
+            "failurerate",
+            "failure-rate",
+            "exponentialdelay",
+            "exponential-delay",
+        ]),
+        Some("exponential-delay"),
+        "When a failed attempt is followed by another.",
+    ),
+    used(
+        "restart-strategy",
+        OptionType::Choice(&[
+            "none",
+            "off",
+            "disable",
+            "fixeddelay",
+            "fixed-delay",
+            "failurerate",
+            "failure-rate",
+            "exponentialdelay",
+            "exponential-delay",
+        ]),
+        None,
+        "The older name of restart-strategy.type.",
+    ),
+    used(
+        "restart-strategy.fixed-delay.attempts",
+        OptionType::Int(0, i64::MAX),
+        Some("1"),
+        "Restarts before the job ends.",
+    ),
     used("restart-strategy.fixed-delay.delay", OptionType::Duration, Some("1 s"), "Pause before a restart."),
-    used("restart-strategy.failure-rate.max-failures-per-interval", OptionType::Int(0, i64::MAX), Some("1"), "Failures in the interval before the job ends."),
+    used(
+        "restart-strategy.failure-rate.max-failures-per-interval",
+        OptionType::Int(0, i64::MAX),
+        Some("1"),
+        "Failures in the interval before the job ends.",
+    ),
     used("restart-strategy.failure-rate.failure-rate-interval", OptionType::Duration, Some("1 min"), "The interval."),
     used("restart-strategy.failure-rate.delay", OptionType::Duration, Some("1 s"), "Pause before a restart."),
-    used("restart-strategy.exponential-delay.initial-backoff", OptionType::Duration, Some("1 s"), "Pause before the first restart."),
+    used(
+        "restart-strategy.exponential-delay.initial-backoff",
+        OptionType::Duration,
+        Some("1 s"),
+        "Pause before the first restart.",
+    ),
     used("restart-strategy.exponential-delay.max-backoff", OptionType::Duration, Some("1 min"), "The longest pause."),
-    used("restart-strategy.exponential-delay.backoff-multiplier", OptionType::Float(1.0, 1000.0), Some("1.5"), "How the pause grows."),
-    used("restart-strategy.exponential-delay.reset-backoff-threshold", OptionType::Duration, Some("1 h"), "A quiet time after which the pause falls back."),
-    used("restart-strategy.exponential-delay.jitter-factor", OptionType::Float(0.0, 1.0), Some("0.1"), "Accepted; one job in one process needs no jitter."),
-    used("restart-strategy.exponential-delay.attempts-before-reset-backoff", OptionType::Int(1, i64::MAX), None, "Restarts in a row before the job ends; unlimited when absent."),
+    used(
+        "restart-strategy.exponential-delay.backoff-multiplier",
+        OptionType::Float(1.0, 1000.0),
+        Some("1.5"),
+        "How the pause grows.",
+    ),
+    used(
+        "restart-strategy.exponential-delay.reset-backoff-threshold",
+        OptionType::Duration,
+        Some("1 h"),
+        "A quiet time after which the pause falls back.",
+    ),
+    used(
+        "restart-strategy.exponential-delay.jitter-factor",
+        OptionType::Float(0.0, 1.0),
+        Some("0.1"),
+        "Accepted; one job in one process needs no jitter.",
+    ),
+    used(
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff",
+        OptionType::Int(1, i64::MAX),
+        None,
+        "Restarts in a row before the job ends; unlimited when absent.",
+    ),
     idle("execution.checkpointing.timeout", "epochs end when their sinks have prepared"),
     idle("execution.checkpointing.max-concurrent-checkpoints", "one epoch is committed at a time"),
     idle("execution.checkpointing.tolerable-failed-checkpoints", "a failed epoch restarts the job"),
@@ -206,7 +316,8 @@ impl JobSettings {
                     .and_then(|v| v.parse().ok())
                     .unwrap_or(1.5),
                 reset_after: duration("restart-strategy.exponential-delay.reset-backoff-threshold"),
-                attempts: number("restart-strategy.exponential-delay.attempts-before-reset-backoff").unwrap_or(u64::MAX),
+                attempts: number("restart-strategy.exponential-delay.attempts-before-reset-backoff")
+                    .unwrap_or(u64::MAX),
             },
         };
         Self {

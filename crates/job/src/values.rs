@@ -34,7 +34,9 @@ struct ValuesReader {
 impl Reader for ValuesReader {
     fn poll(&mut self, _: Duration) -> Result<Polled> {
         Ok(match self.rows.take() {
-            Some(batch) => Polled::Batch { bytes: batch.get_array_memory_size() as u64, batch: ChangeBatch::inserts(batch) },
+            Some(batch) => {
+                Polled::Batch { bytes: batch.get_array_memory_size() as u64, batch: ChangeBatch::inserts(batch) }
+            }
             None => Polled::Finished,
         })
     }

@@ -159,39 +159,111 @@ pub enum ExprKind {
     Date(String),
     Time(String),
     Timestamp(String),
-    Interval { value: String, negative: bool, from: Unit, to: Option<Unit> },
+    Interval {
+        value: String,
+        negative: bool,
+        from: Unit,
+        to: Option<Unit>,
+    },
     /// `INTERVAL expr UNIT` with a value that is no literal.
     Negate(Box<Expr>),
     Positive(Box<Expr>),
     Not(Box<Expr>),
-    Binary { op: BinaryOp, left: Box<Expr>, right: Box<Expr> },
-    Is { expr: Box<Expr>, what: IsWhat, negated: bool },
-    DistinctFrom { left: Box<Expr>, right: Box<Expr>, negated: bool },
-    Between { expr: Box<Expr>, low: Box<Expr>, high: Box<Expr>, negated: bool, symmetric: bool },
-    InList { expr: Box<Expr>, list: Vec<Expr>, negated: bool },
-    InQuery { expr: Box<Expr>, query: Box<Query>, negated: bool },
-    Like { expr: Box<Expr>, pattern: Box<Expr>, escape: Option<Box<Expr>>, negated: bool, kind: LikeKind },
+    Binary {
+        op: BinaryOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    Is {
+        expr: Box<Expr>,
+        what: IsWhat,
+        negated: bool,
+    },
+    DistinctFrom {
+        left: Box<Expr>,
+        right: Box<Expr>,
+        negated: bool,
+    },
+    Between {
+        expr: Box<Expr>,
+        low: Box<Expr>,
+        high: Box<Expr>,
+        negated: bool,
+        symmetric: bool,
+    },
+    InList {
+        expr: Box<Expr>,
+        list: Vec<Expr>,
+        negated: bool,
+    },
+    InQuery {
+        expr: Box<Expr>,
+        query: Box<Query>,
+        negated: bool,
+    },
+    Like {
+        expr: Box<Expr>,
+        pattern: Box<Expr>,
+        escape: Option<Box<Expr>>,
+        negated: bool,
+        kind: LikeKind,
+    },
     Exists(Box<Query>),
     Subquery(Box<Query>),
     /// `expr op ANY|SOME|ALL (…)`.
-    Quantified { expr: Box<Expr>, span: Span },
-    Case { operand: Option<Box<Expr>>, whens: Vec<(Expr, Expr)>, otherwise: Option<Box<Expr>> },
-    Cast { expr: Box<Expr>, target: TypeName, is_try: bool },
+    Quantified {
+        expr: Box<Expr>,
+        span: Span,
+    },
+    Case {
+        operand: Option<Box<Expr>>,
+        whens: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+    },
+    Cast {
+        expr: Box<Expr>,
+        target: TypeName,
+        is_try: bool,
+    },
     Call(Box<Call>),
     Array(Vec<Expr>),
     Map(Vec<Expr>),
     /// `ARRAY(SELECT …)`, `MAP(…)`, `MULTISET(…)`, `MULTISET[…]`.
     CollectionQuery(&'static str),
     Row(Vec<Expr>),
-    Index { expr: Box<Expr>, index: Box<Expr> },
-    Field { expr: Box<Expr>, field: Ident },
-    Extract { unit: Unit, expr: Box<Expr> },
+    Index {
+        expr: Box<Expr>,
+        index: Box<Expr>,
+    },
+    Field {
+        expr: Box<Expr>,
+        field: Ident,
+    },
+    Extract {
+        unit: Unit,
+        expr: Box<Expr>,
+    },
     /// FLOOR or CEIL of a point in time to a unit.
-    Round { ceil: bool, unit: Unit, expr: Box<Expr> },
-    Trim { side: TrimSide, what: Option<Box<Expr>>, expr: Box<Expr> },
-    Position { needle: Box<Expr>, haystack: Box<Expr>, from: Option<Box<Expr>> },
+    Round {
+        ceil: bool,
+        unit: Unit,
+        expr: Box<Expr>,
+    },
+    Trim {
+        side: TrimSide,
+        what: Option<Box<Expr>>,
+        expr: Box<Expr>,
+    },
+    Position {
+        needle: Box<Expr>,
+        haystack: Box<Expr>,
+        from: Option<Box<Expr>>,
+    },
     /// `name => value`.
-    Named { name: Ident, value: Box<Expr> },
+    Named {
+        name: Ident,
+        value: Box<Expr>,
+    },
     /// `DESCRIPTOR(a, b)`.
     Descriptor(Vec<Ident>),
     /// `TABLE t` or a query as an argument of a table function.
@@ -255,10 +327,19 @@ pub enum SetOp {
 #[derive(Debug, Clone, PartialEq)]
 pub enum SetExpr {
     Select(Box<Select>),
-    Values { rows: Vec<Vec<Expr>>, span: Span },
+    Values {
+        rows: Vec<Vec<Expr>>,
+        span: Span,
+    },
     /// `TABLE t`.
     Table(Name),
-    Set { op: SetOp, all: bool, op_span: Span, left: Box<SetExpr>, right: Box<SetExpr> },
+    Set {
+        op: SetOp,
+        all: bool,
+        op_span: Span,
+        left: Box<SetExpr>,
+        right: Box<SetExpr>,
+    },
     Query(Box<Query>),
 }
 
@@ -278,9 +359,15 @@ pub struct Select {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum SelectItem {
-    Expr { expr: Expr, alias: Option<Ident> },
+    Expr {
+        expr: Expr,
+        alias: Option<Ident>,
+    },
     /// `*` or `t.*`.
-    Star { qualifier: Option<Name>, span: Span },
+    Star {
+        qualifier: Option<Name>,
+        span: Span,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -304,10 +391,31 @@ pub enum JoinKind {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum TableRef {
-    Table { name: Name, hints: Vec<Hint>, system_time: Option<Expr>, alias: Alias, span: Span },
-    Derived { query: Box<Query>, lateral: bool, alias: Alias, span: Span },
-    Unnest { exprs: Vec<Expr>, ordinality: bool, alias: Alias, span: Span },
-    Function { call: Expr, lateral: bool, alias: Alias, span: Span },
+    Table {
+        name: Name,
+        hints: Vec<Hint>,
+        system_time: Option<Expr>,
+        alias: Alias,
+        span: Span,
+    },
+    Derived {
+        query: Box<Query>,
+        lateral: bool,
+        alias: Alias,
+        span: Span,
+    },
+    Unnest {
+        exprs: Vec<Expr>,
+        ordinality: bool,
+        alias: Alias,
+        span: Span,
+    },
+    Function {
+        call: Expr,
+        lateral: bool,
+        alias: Alias,
+        span: Span,
+    },
     Join {
         left: Box<TableRef>,
         right: Box<TableRef>,
@@ -318,7 +426,10 @@ pub enum TableRef {
         span: Span,
     },
     /// What is parsed to its end and refused by name: MATCH_RECOGNIZE, PIVOT, TABLESAMPLE …
-    Other { what: String, span: Span },
+    Other {
+        what: String,
+        span: Span,
+    },
 }
 
 impl TableRef {
@@ -439,7 +550,10 @@ pub enum AlterTable {
     Reset(Vec<String>),
     Add(TableElements),
     Modify(TableElements),
-    RenameColumn { from: Name, to: Ident },
+    RenameColumn {
+        from: Name,
+        to: Ident,
+    },
     DropColumns(Vec<Name>),
     DropPrimaryKey,
     DropConstraint(Ident),
@@ -490,33 +604,99 @@ pub enum ShowWhat {
 #[derive(Debug, Clone, PartialEq)]
 pub enum StatementKind {
     CreateTable(Box<CreateTable>),
-    CreateView { name: Name, temporary: bool, if_not_exists: bool, columns: Vec<Ident>, comment: Option<String>, query: Box<Query>, query_span: Span },
-    CreateDatabase { name: Name, if_not_exists: bool, comment: Option<String>, options: Vec<OptionText> },
-    CreateCatalog { name: Ident, if_not_exists: bool, comment: Option<String>, options: Vec<OptionText> },
+    CreateView {
+        name: Name,
+        temporary: bool,
+        if_not_exists: bool,
+        columns: Vec<Ident>,
+        comment: Option<String>,
+        query: Box<Query>,
+        query_span: Span,
+    },
+    CreateDatabase {
+        name: Name,
+        if_not_exists: bool,
+        comment: Option<String>,
+        options: Vec<OptionText>,
+    },
+    CreateCatalog {
+        name: Ident,
+        if_not_exists: bool,
+        comment: Option<String>,
+        options: Vec<OptionText>,
+    },
     /// `CREATE DATABASE d AS DATABASE c.s`: whole databases, a StarRocks and CDC extension.
-    CreateDatabaseAs { name: Name, if_not_exists: bool, source: Name, options: Vec<OptionText> },
-    CreateFunction { name: Name, class: String },
-    Drop { kind: ObjectKind, name: Name, if_exists: bool, temporary: bool, cascade: bool },
-    AlterTable { name: Name, if_exists: bool, change: Box<AlterTable> },
-    AlterViewRename { name: Name, to: Name },
-    AlterViewAs { name: Name, query: Box<Query>, query_span: Span },
-    AlterDatabase { name: Name, options: Vec<OptionText> },
+    CreateDatabaseAs {
+        name: Name,
+        if_not_exists: bool,
+        source: Name,
+        options: Vec<OptionText>,
+    },
+    CreateFunction {
+        name: Name,
+        class: String,
+    },
+    Drop {
+        kind: ObjectKind,
+        name: Name,
+        if_exists: bool,
+        temporary: bool,
+        cascade: bool,
+    },
+    AlterTable {
+        name: Name,
+        if_exists: bool,
+        change: Box<AlterTable>,
+    },
+    AlterViewRename {
+        name: Name,
+        to: Name,
+    },
+    AlterViewAs {
+        name: Name,
+        query: Box<Query>,
+        query_span: Span,
+    },
+    AlterDatabase {
+        name: Name,
+        options: Vec<OptionText>,
+    },
     UseCatalog(Ident),
     UseDatabase(Name),
-    Show { what: ShowWhat, scope: Option<Name>, like: Option<LikeFilter> },
-    Describe { name: Name },
-    DescribeOther { what: &'static str, name: Name },
-    Explain { details: Vec<String>, statement: Box<StatementKind> },
-    Set { key: String, value: String },
+    Show {
+        what: ShowWhat,
+        scope: Option<Name>,
+        like: Option<LikeFilter>,
+    },
+    Describe {
+        name: Name,
+    },
+    DescribeOther {
+        what: &'static str,
+        name: Name,
+    },
+    Explain {
+        details: Vec<String>,
+        statement: Box<StatementKind>,
+    },
+    Set {
+        key: String,
+        value: String,
+    },
     ShowSettings,
-    Reset { key: Option<String> },
+    Reset {
+        key: Option<String>,
+    },
     Insert(Box<Insert>),
     StatementSet(Vec<Insert>),
     BeginStatementSet,
     EndStatementSet,
     Query(Box<Query>),
     /// Parsed to its end and refused by name with one line of reason.
-    Refused { what: String, reason: &'static str },
+    Refused {
+        what: String,
+        reason: &'static str,
+    },
     /// `HELP`, `QUIT`, `CLEAR`: words for a prompt.
     ClientCommand(String),
 }

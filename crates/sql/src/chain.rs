@@ -10,8 +10,8 @@ use arrow::datatypes::{DataType as ArrowType, SchemaRef};
 use starweir_model::{ChangeBatch, Error, LogicalType, Result, RowKinds, Schema};
 
 use crate::eval::text::timestamp_nanos;
-use crate::stack::with_room;
 use crate::eval::{EvalContext, Node, Typed, arrow_error, as_bool, cast, with_arrow_type};
+use crate::stack::with_room;
 
 /// What to do with a NULL for a column that is NOT NULL (`table.exec.sink.not-null-enforcer`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +194,8 @@ impl Chain {
                 }
                 Step::Watermark(expr) => {
                     let times = expr.eval(ctx, &columns, rows)?;
-                    let largest = (0..rows).filter(|r| times.is_valid(*r)).map(|r| timestamp_nanos(times.as_ref(), r)).max();
+                    let largest =
+                        (0..rows).filter(|r| times.is_valid(*r)).map(|r| timestamp_nanos(times.as_ref(), r)).max();
                     if let Some(largest) = largest {
                         self.watermark_ms.fetch_max(cast::nanos_to_millis(largest), Ordering::Relaxed);
                     }
@@ -209,8 +210,10 @@ impl Chain {
                     let bad = checked.iter().find(|(i, _)| columns[*i].logical_null_count() > 0);
                     if let Some((_, name)) = bad {
                         if *enforcer == NotNullEnforcer::Error {
-                            return Err(Error::data(format!("column '{name}' is NOT NULL, but a NULL would be written into it"))
-                                .with_hint("SET 'table.exec.sink.not-null-enforcer' = 'DROP' leaves such rows out"));
+                            return Err(Error::data(format!(
+                                "column '{name}' is NOT NULL, but a NULL would be written into it"
+                            ))
+                            .with_hint("SET 'table.exec.sink.not-null-enforcer' = 'DROP' leaves such rows out"));
                         }
                         let mask: BooleanArray =
                             (0..rows).map(|r| Some(checked.iter().all(|(i, _)| columns[*i].is_valid(r)))).collect();
@@ -230,14 +233,22 @@ impl Chain {
         let columns = columns
             .into_iter()
             .zip(self.arrow_schema.fields())
-            .map(|(c, f)| if c.data_type() == f.data_type() { Ok(c) } else { with_arrow_type(&c, f.data_type()).or(Ok(c)) })
+            .map(
+                |(c, f)| {
+                    if c.data_type() == f.data_type() { Ok(c) } else { with_arrow_type(&c, f.data_type()).or(Ok(c)) }
+                },
+            )
             .collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let exact = self.arrow_schema.fields().iter().zip(&columns).all(|(f, c)| {
-            f.data_type() == c.data_type() && (f.is_nullable() || c.null_count() == 0)
-        });
+        let exact = self
+            .arrow_schema
+            .fields()
+            .iter()
+            .zip(&columns)
+            .all(|(f, c)| f.data_type() == c.data_type() && (f.is_nullable() || c.null_count() == 0));
         if exact {
-            return RecordBatch::try_new_with_options(Arc::clone(&self.arrow_schema), columns, &options).map_err(arrow_error);
+            return RecordBatch::try_new_with_options(Arc::clone(&self.arrow_schema), columns, &options)
+                .map_err(arrow_error);
         }
         // A decimal that overflowed is NULL under a type that says NOT NULL (Flink does the same).
         let fields: Vec<_> = self
@@ -245,9 +256,16 @@ impl Chain {
             .fields()
             .iter()
             .zip(&columns)
-            .map(|(f, c)| arrow::datatypes::Field::new(f.name(), c.data_type().clone(), f.is_nullable() || c.logical_null_count() > 0))
+            .map(|(f, c)| {
+                arrow::datatypes::Field::new(
+                    f.name(),
+                    c.data_type().clone(),
+                    f.is_nullable() || c.logical_null_count() > 0,
+                )
+            })
             .collect();
-        RecordBatch::try_new_with_options(Arc::new(arrow::datatypes::Schema::new(fields)), columns, &options).map_err(arrow_error)
+        RecordBatch::try_new_with_options(Arc::new(arrow::datatypes::Schema::new(fields)), columns, &options)
+            .map_err(arrow_error)
     }
 }
 
@@ -262,9 +280,9 @@ fn keep(mask: &BooleanArray, columns: Vec<ArrayRef>, kinds: RowKinds, rows: usiz
     let columns = columns.iter().map(|c| predicate.filter(c).map_err(arrow_error)).collect::<Result<Vec<_>>>()?;
     let kinds = match kinds {
         RowKinds::AllInsert => RowKinds::AllInsert,
-        RowKinds::Each(each) => {
-            RowKinds::from_vec(each.into_iter().zip(mask.iter()).filter(|(_, m)| *m == Some(true)).map(|(k, _)| k).collect())
-        }
+        RowKinds::Each(each) => RowKinds::from_vec(
+            each.into_iter().zip(mask.iter()).filter(|(_, m)| *m == Some(true)).map(|(k, _)| k).collect(),
+        ),
     };
     Ok((columns, kinds, selected))
 }
@@ -294,7 +312,11 @@ impl Unnest {
             if nested.is_valid(row) && nested.data_type() != &ArrowType::Null {
                 let mut ordinal = 0;
                 for at in offsets[row]..offsets[row + 1] {
-                    let times = if multiset { elements[1].as_primitive::<arrow::datatypes::Int32Type>().value(at as usize).max(0) } else { 1 };
+                    let times = if multiset {
+                        elements[1].as_primitive::<arrow::datatypes::Int32Type>().value(at as usize).max(0)
+                    } else {
+                        1
+                    };
                     for _ in 0..times {
                         ordinal += 1;
                         parents.push(row as u32);
@@ -316,7 +338,10 @@ impl Unnest {
         };
         let parents = UInt32Array::from(parents);
         let places = UInt32Array::from(places);
-        let mut out = columns.iter().map(|c| compute::take(c, &parents, None).map_err(arrow_error)).collect::<Result<Vec<_>>>()?;
+        let mut out = columns
+            .iter()
+            .map(|c| compute::take(c, &parents, None).map_err(arrow_error))
+            .collect::<Result<Vec<_>>>()?;
         let mut added: Vec<ArrayRef> = Vec::new();
         for (index, element) in elements.iter().enumerate() {
             if multiset && index == 1 {
@@ -342,7 +367,12 @@ impl Unnest {
             added.push(Arc::new(Int32Array::from(ordinals)));
         }
         if elements.is_empty() {
-            added = self.added.columns.iter().map(|c| arrow::array::new_null_array(&c.data_type.to_arrow(), count)).collect();
+            added = self
+                .added
+                .columns
+                .iter()
+                .map(|c| arrow::array::new_null_array(&c.data_type.to_arrow(), count))
+                .collect();
         }
         out.extend(added);
         Ok((out, kinds, count))

@@ -33,8 +33,8 @@ pub struct Token {
 
 /// Longest first.
 const SYMBOLS: &[&str] = &[
-    "<=>", "<>", "!=", "<=", ">=", "||", "=>", "::", "(", ")", ",", ".", ";", "=", "<", ">", "+", "-", "*", "/", "%", "[", "]",
-    "{", "}", "?", ":", "|", "^", "&", "~",
+    "<=>", "<>", "!=", "<=", ">=", "||", "=>", "::", "(", ")", ",", ".", ";", "=", "<", ">", "+", "-", "*", "/", "%",
+    "[", "]", "{", "}", "?", ":", "|", "^", "&", "~",
 ];
 
 fn is_name_start(c: char) -> bool {
@@ -76,8 +76,8 @@ pub fn tokenize(text: &str) -> Result<Vec<Token>, Diagnostic> {
             at += 2;
             continue;
         }
-        if rest.starts_with("/*") {
-            match rest[2..].find("*/") {
+        if let Some(comment) = rest.strip_prefix("/*") {
+            match comment.find("*/") {
                 Some(end) => at += 2 + end + 2,
                 None => return Err(Diagnostic::at(start..start + 2, "a comment is opened and never closed")),
             }
@@ -113,7 +113,9 @@ pub fn tokenize(text: &str) -> Result<Vec<Token>, Diagnostic> {
             at = end;
             continue;
         }
-        if c.is_ascii_digit() || (c == '.' && bytes.get(at + 1).is_some_and(u8::is_ascii_digit) && !follows_name(&tokens, at)) {
+        if c.is_ascii_digit()
+            || (c == '.' && bytes.get(at + 1).is_some_and(u8::is_ascii_digit) && !follows_name(&tokens, at))
+        {
             let end = number_end(bytes, at);
             // "1abc" is a mistake in SQL, but a raw SET value may hold it ("10s").
             tokens.push(Token { tok: Tok::Number(text[start..end].to_owned()), span: start..end });
@@ -285,14 +287,7 @@ mod tests {
     fn numbers_end_where_they_should() {
         assert_eq!(toks("1.5e3 .5 t.a"), {
             use Tok::*;
-            [
-                Number("1.5e3".into()),
-                Number(".5".into()),
-                Word("t".into()),
-                Sym("."),
-                Word("a".into()),
-                Eof,
-            ]
+            [Number("1.5e3".into()), Number(".5".into()), Word("t".into()), Sym("."), Word("a".into()), Eof]
         });
     }
 

@@ -32,6 +32,7 @@ pub use eval::text::{format_value, to_string};
 pub use eval::{EvalContext, Zone};
 pub use parser::{is_reserved, parse_data_type, parse_expression, parse_script};
 pub use plan::{
-    Branch, ColumnKind, Input, Insert, Query, Scan, ScanColumn, TableColumn, TableDef, TableOption, TablePath, WatermarkSpec, describe_changes,
+    Branch, ColumnKind, Input, Insert, Query, Scan, ScanColumn, TableColumn, TableDef, TableOption, TablePath,
+    WatermarkSpec, describe_changes,
 };
 pub use session::{CatalogDef, Explained, ExternalCatalogs, Outcome, Relation, Session, ViewDef};

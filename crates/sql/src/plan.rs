@@ -117,7 +117,11 @@ impl TableDef {
             .iter()
             .map(|i| {
                 let c = &self.columns[*i];
-                starweir_model::Column { name: c.name.clone(), data_type: c.data_type.clone(), comment: c.comment.clone() }
+                starweir_model::Column {
+                    name: c.name.clone(),
+                    data_type: c.data_type.clone(),
+                    comment: c.comment.clone(),
+                }
             })
             .collect();
         let key: Option<Vec<usize>> = self.primary_key.iter().map(|k| kept.iter().position(|i| i == k)).collect();
@@ -210,7 +214,12 @@ impl Query {
                     let _ = writeln!(out, "  scan {} ({})", scan.table.path, names.join(", "));
                 }
                 Input::Values(batch) => {
-                    let _ = writeln!(out, "  values: {} row{}", batch.num_rows(), if batch.num_rows() == 1 { "" } else { "s" });
+                    let _ = writeln!(
+                        out,
+                        "  values: {} row{}",
+                        batch.num_rows(),
+                        if batch.num_rows() == 1 { "" } else { "s" }
+                    );
                 }
             }
             for line in branch.chain.describe() {

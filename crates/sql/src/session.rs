@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use starweir_model::{DataType, LogicalType as L};
 
-use crate::ast::{self, AlterTable, ColumnPosition, LikeFilter, ObjectKind, ShowWhat, Statement, StatementKind, TableElements};
+use crate::ast::{
+    self, AlterTable, ColumnPosition, LikeFilter, ObjectKind, ShowWhat, Statement, StatementKind, TableElements,
+};
 use crate::bind::expr::{ExprBinder, PlanSettings, convert};
 use crate::bind::query::{Names, QueryBinder, Rel, finish, hinted_options};
 use crate::bind::scope::{Scope, ScopeColumn};
@@ -26,18 +28,31 @@ pub const DEFAULT_DATABASE: &str = "default_database";
 pub enum Outcome {
     /// Carried out inside the session; one sentence that says what was done.
     Done(String),
-    Set { key: String, value: String },
+    Set {
+        key: String,
+        value: String,
+    },
     /// `None`: all settings.
-    Reset { key: Option<String> },
+    Reset {
+        key: Option<String>,
+    },
     ShowSettings(Vec<(String, String)>),
     /// The answer of SHOW and DESCRIBE.
-    Rows { columns: Vec<String>, rows: Vec<Vec<String>> },
+    Rows {
+        columns: Vec<String>,
+        rows: Vec<Vec<String>>,
+    },
     Explain(Explained),
     /// One INSERT, or a statement set that is one job.
     Inserts(Vec<Insert>),
     Select(Query),
     /// `CREATE DATABASE d AS DATABASE c.s`: a job over every table of a database.
-    CreateDatabaseAs { target: (String, String), source: (String, String), options: Vec<TableOption>, span: Span },
+    CreateDatabaseAs {
+        target: (String, String),
+        source: (String, String),
+        options: Vec<TableOption>,
+        span: Span,
+    },
 }
 
 /// What EXPLAIN is about.
@@ -52,9 +67,11 @@ impl Explained {
     pub fn text(&self) -> String {
         match self {
             Self::Query(query) => query.explain(),
-            Self::Inserts(inserts) => {
-                inserts.iter().map(|i| format!("insert into {}\n{}", i.target.path, i.query.explain())).collect::<Vec<_>>().join("\n")
-            }
+            Self::Inserts(inserts) => inserts
+                .iter()
+                .map(|i| format!("insert into {}\n{}", i.target.path, i.query.explain()))
+                .collect::<Vec<_>>()
+                .join("\n"),
         }
     }
 }
@@ -148,7 +165,10 @@ fn one<T>(result: Parse<T>) -> Many<T> {
 impl Names for Session {
     fn relation(&self, name: &ast::Name) -> Parse<Relation> {
         let path = self.path(name)?;
-        let catalog = self.catalogs.get(&path.catalog).ok_or_else(|| self.no_catalog(&path.catalog, name.parts[0].span.clone()))?;
+        let catalog = self
+            .catalogs
+            .get(&path.catalog)
+            .ok_or_else(|| self.no_catalog(&path.catalog, name.parts[0].span.clone()))?;
         if let Some(found) = catalog.databases.get(&path.database).and_then(|d| d.relations.get(&path.name)) {
             return Ok(found.clone());
         }
@@ -167,7 +187,9 @@ impl Names for Session {
         };
         let last = name.parts.last().map_or_else(|| name.span(), |p| p.span.clone());
         let known = database.relations.keys().map(String::as_str);
-        Err(Diagnostic::at(last, format!("unknown table '{}'", path.name)).with_label("unknown table").with_nearest(&path.name, known))
+        Err(Diagnostic::at(last, format!("unknown table '{}'", path.name))
+            .with_label("unknown table")
+            .with_nearest(&path.name, known))
     }
 }
 
@@ -248,13 +270,21 @@ impl Session {
 
     /// Makes a table known without a statement; replaces one of the same path.
     pub fn register_table(&mut self, table: TableDef) {
-        let database = self.catalogs.entry(table.path.catalog.clone()).or_default().databases.entry(table.path.database.clone()).or_default();
+        let database = self
+            .catalogs
+            .entry(table.path.catalog.clone())
+            .or_default()
+            .databases
+            .entry(table.path.database.clone())
+            .or_default();
         database.relations.insert(table.path.name.clone(), Relation::Table(Arc::new(table)));
     }
 
     fn plan_settings(&self) -> PlanSettings {
         PlanSettings {
-            legacy_cast: self.setting("table.exec.legacy-cast-behaviour").is_some_and(|v| v.eq_ignore_ascii_case("enabled")),
+            legacy_cast: self
+                .setting("table.exec.legacy-cast-behaviour")
+                .is_some_and(|v| v.eq_ignore_ascii_case("enabled")),
             catalog: self.current_catalog.clone(),
             database: self.current_database.clone(),
         }
@@ -270,7 +300,11 @@ impl Session {
     pub fn path(&self, name: &ast::Name) -> Parse<TablePath> {
         let text = |i: usize| name.parts[i].name.clone();
         match name.parts.len() {
-            1 => Ok(TablePath { catalog: self.current_catalog.clone(), database: self.current_database.clone(), name: text(0) }),
+            1 => Ok(TablePath {
+                catalog: self.current_catalog.clone(),
+                database: self.current_database.clone(),
+                name: text(0),
+            }),
             2 => Ok(TablePath { catalog: self.current_catalog.clone(), database: text(0), name: text(1) }),
             3 => Ok(TablePath { catalog: text(0), database: text(1), name: text(2) }),
             _ => Err(Diagnostic::at(name.span(), "a table's name has three parts at most: catalog.database.table")),
@@ -289,7 +323,8 @@ impl Session {
         if !self.catalogs.contains_key(catalog) {
             return Err(self.no_catalog(catalog, span.clone()));
         }
-        let known: Vec<String> = self.catalogs.get(catalog).map(|c| c.databases.keys().cloned().collect()).unwrap_or_default();
+        let known: Vec<String> =
+            self.catalogs.get(catalog).map(|c| c.databases.keys().cloned().collect()).unwrap_or_default();
         match self.catalogs.get_mut(catalog).and_then(|c| c.databases.get_mut(database)) {
             Some(found) => Ok(found),
             None => Err(Diagnostic::at(span.clone(), format!("unknown database '{catalog}.{database}'"))
@@ -308,7 +343,8 @@ impl Session {
         let view = usize::from(matches!(statement.kind, StatementKind::CreateView { .. }));
         self.deepest = self.deepest.max(statement.nesting).saturating_add(view);
         let outcome = with_room(self.deepest, || self.execute_kind(&statement.kind, &statement.span))?;
-        if let StatementKind::CreateView { name, query_span, .. } | StatementKind::AlterViewAs { name, query_span, .. } = &statement.kind
+        if let StatementKind::CreateView { name, query_span, .. } | StatementKind::AlterViewAs { name, query_span, .. } =
+            &statement.kind
             && let Ok(path) = self.path(name)
             && let Some(relation) = self
                 .catalogs
@@ -530,14 +566,23 @@ impl Session {
         }
     }
 
-    fn put(&mut self, path: TablePath, relation: Relation, if_not_exists: bool, replace: bool, name: &ast::Name) -> Many<Outcome> {
+    fn put(
+        &mut self,
+        path: TablePath,
+        relation: Relation,
+        if_not_exists: bool,
+        replace: bool,
+        name: &ast::Name,
+    ) -> Many<Outcome> {
         let word = if matches!(relation, Relation::Table(_)) { "table" } else { "view" };
         let database = one(self.database_mut(&path.catalog, &path.database, &name.span()))?;
         if database.relations.contains_key(&path.name) && !replace {
             if if_not_exists {
                 return Ok(Outcome::Done(format!("{word} '{}' exists", path.name)));
             }
-            return Err(vec![Diagnostic::at(name.span(), format!("'{}' exists already", path.name)).with_label("exists already")]);
+            return Err(vec![
+                Diagnostic::at(name.span(), format!("'{}' exists already", path.name)).with_label("exists already"),
+            ]);
         }
         let text = format!("{word} '{}' created", path.name);
         database.relations.insert(path.name, relation);
@@ -561,7 +606,8 @@ impl Session {
         let mut diagnostics = Vec::new();
         for option in &table.options {
             if !seen.insert(option.key.clone()) {
-                diagnostics.push(Diagnostic::at(option.key_span.clone(), format!("option '{}' is written twice", option.key)));
+                diagnostics
+                    .push(Diagnostic::at(option.key_span.clone(), format!("option '{}' is written twice", option.key)));
             }
         }
         if let Some(like) = &create.like {
@@ -577,7 +623,10 @@ impl Session {
                     for column in &rel.scope.columns {
                         let nullable_null = column.data_type.logical == L::Null;
                         if nullable_null {
-                            diagnostics.push(Diagnostic::at(query.span.clone(), format!("column '{}' is NULL: its type is unknown", column.name)));
+                            diagnostics.push(Diagnostic::at(
+                                query.span.clone(),
+                                format!("column '{}' is NULL: its type is unknown", column.name),
+                            ));
                         }
                         table.columns.push(TableColumn {
                             name: column.name.clone(),
@@ -593,8 +642,11 @@ impl Session {
                             match table.columns.iter().find(|c| c.name == name.name) {
                                 Some(column) => ordered.push(column.clone()),
                                 None => diagnostics.push(
-                                    Diagnostic::at(name.span.clone(), format!("the query has no column '{}'", name.name))
-                                        .with_nearest(&name.name, table.columns.iter().map(|c| c.name.as_str())),
+                                    Diagnostic::at(
+                                        name.span.clone(),
+                                        format!("the query has no column '{}'", name.name),
+                                    )
+                                    .with_nearest(&name.name, table.columns.iter().map(|c| c.name.as_str())),
                                 ),
                             }
                         }
@@ -606,7 +658,11 @@ impl Session {
                 Some(rel)
             }
         };
-        if create.as_query.is_none() && create.elements.columns.is_empty() && create.like.is_none() && create.elements.names.is_empty() {
+        if create.as_query.is_none()
+            && create.elements.columns.is_empty()
+            && create.like.is_none()
+            && create.elements.names.is_empty()
+        {
             diagnostics.push(Diagnostic::at(create.name.span(), format!("table '{}' has no columns", path.name)));
         }
         if create.as_query.is_none() {
@@ -626,7 +682,13 @@ impl Session {
         if !diagnostics.is_empty() {
             return Err(diagnostics);
         }
-        let done = self.put(path, Relation::Table(Arc::new(table.clone())), create.if_not_exists, create.or_replace, &create.name)?;
+        let done = self.put(
+            path,
+            Relation::Table(Arc::new(table.clone())),
+            create.if_not_exists,
+            create.or_replace,
+            &create.name,
+        )?;
         let Some(rel) = query else { return Ok(done) };
         // CREATE TABLE AS: the columns of the query go to the columns of their names.
         let insert = one(self.finish_insert(Arc::new(table), rel, Vec::new(), &[], &[], false, span.clone(), true))?;
@@ -647,7 +709,12 @@ impl Session {
         // Defaults: everything included, options, generated columns and watermarks may be added to.
         let all = like.options.iter().find(|(_, what, _)| what == "ALL").map(|(verb, ..)| verb.as_str());
         let strategy = |what: &str| -> &str {
-            like.options.iter().find(|(_, w, _)| w == what).map(|(verb, ..)| verb.as_str()).or(all).unwrap_or("INCLUDING")
+            like.options
+                .iter()
+                .find(|(_, w, _)| w == what)
+                .map(|(verb, ..)| verb.as_str())
+                .or(all)
+                .unwrap_or("INCLUDING")
         };
         for (verb, what, span) in &like.options {
             if verb == "OVERWRITING" && matches!(what.as_str(), "ALL" | "CONSTRAINTS" | "PARTITIONS" | "DISTRIBUTION") {
@@ -684,8 +751,11 @@ impl Session {
             for option in &source.options {
                 if let Some(own) = table.options.iter().find(|o| o.key == option.key) {
                     if verb == "INCLUDING" && like.options.iter().any(|(_, w, _)| w == "OPTIONS") {
-                        return Err(Diagnostic::at(own.key_span.clone(), format!("option '{}' is in the source table too", own.key))
-                            .with_hint("write OVERWRITING OPTIONS"));
+                        return Err(Diagnostic::at(
+                            own.key_span.clone(),
+                            format!("option '{}' is in the source table too", own.key),
+                        )
+                        .with_hint("write OVERWRITING OPTIONS"));
                     }
                     continue;
                 }
@@ -710,7 +780,10 @@ impl Session {
                 }
             };
             if own.contains(&def.name.name) {
-                diagnostics.push(Diagnostic::at(def.name.span.clone(), format!("column '{}' is declared twice", def.name.name)));
+                diagnostics.push(Diagnostic::at(
+                    def.name.span.clone(),
+                    format!("column '{}' is declared twice", def.name.name),
+                ));
                 continue;
             }
             own.push(def.name.name.clone());
@@ -768,14 +841,20 @@ impl Session {
         let mut keys = 0;
         for key in &elements.keys {
             if key.unique {
-                diagnostics.push(Diagnostic::at(key.span.clone(), "UNIQUE is not supported: only PRIMARY KEY … NOT ENFORCED is"));
+                diagnostics.push(Diagnostic::at(
+                    key.span.clone(),
+                    "UNIQUE is not supported: only PRIMARY KEY … NOT ENFORCED is",
+                ));
                 continue;
             }
             keys += 1;
             if key.enforced != Some(false) {
                 diagnostics.push(
-                    Diagnostic::at(key.span.clone(), "a primary key must say NOT ENFORCED: nothing here checks that it is unique")
-                        .with_label("write NOT ENFORCED behind it"),
+                    Diagnostic::at(
+                        key.span.clone(),
+                        "a primary key must say NOT ENFORCED: nothing here checks that it is unique",
+                    )
+                    .with_label("write NOT ENFORCED behind it"),
                 );
                 continue;
             }
@@ -789,7 +868,10 @@ impl Session {
                     None => diagnostics.push(unknown_column(name, table)),
                     Some(at) => {
                         if table.columns[at].kind != ColumnKind::Physical {
-                            diagnostics.push(Diagnostic::at(name.span.clone(), format!("'{}' is no physical column: it can not be in the key", name.name)));
+                            diagnostics.push(Diagnostic::at(
+                                name.span.clone(),
+                                format!("'{}' is no physical column: it can not be in the key", name.name),
+                            ));
                         }
                         // Flink makes key columns NOT NULL.
                         table.columns[at].data_type.nullable = false;
@@ -822,16 +904,23 @@ impl Session {
                     let logical = &table.columns[column].data_type.logical;
                     if !matches!(logical, L::Timestamp(p) | L::TimestampLtz(p) if *p <= 3) {
                         diagnostics.push(
-                            Diagnostic::at(def.column.span(), format!("the event-time column must be TIMESTAMP(3) or TIMESTAMP_LTZ(3), this is {logical}"))
-                                .with_label(logical.to_string()),
+                            Diagnostic::at(
+                                def.column.span(),
+                                format!(
+                                    "the event-time column must be TIMESTAMP(3) or TIMESTAMP_LTZ(3), this is {logical}"
+                                ),
+                            )
+                            .with_label(logical.to_string()),
                         );
                     }
                     match (ExprBinder { scope: &scope, settings: &settings }).bind(&def.expr) {
                         Err(diagnostic) => diagnostics.push(diagnostic),
-                        Ok(bound) if !types::is_timestamp(&bound.data_type.logical) => diagnostics.push(Diagnostic::at(
-                            def.expr.span.clone(),
-                            format!("the watermark must be a TIMESTAMP, this is {}", bound.data_type.logical),
-                        )),
+                        Ok(bound) if !types::is_timestamp(&bound.data_type.logical) => {
+                            diagnostics.push(Diagnostic::at(
+                                def.expr.span.clone(),
+                                format!("the watermark must be a TIMESTAMP, this is {}", bound.data_type.logical),
+                            ))
+                        }
                         Ok(_) => table.watermark = Some(WatermarkSpec { column, expression: def.text.clone() }),
                     }
                 }
@@ -841,14 +930,20 @@ impl Session {
 
     fn drop(&mut self, kind: ObjectKind, name: &ast::Name, if_exists: bool, cascade: bool) -> Parse<Outcome> {
         let missing = |what: &str, diagnostic: Diagnostic| {
-            if if_exists { Ok(Outcome::Done(format!("{what} '{}' does not exist", name.text()))) } else { Err(diagnostic) }
+            if if_exists {
+                Ok(Outcome::Done(format!("{what} '{}' does not exist", name.text())))
+            } else {
+                Err(diagnostic)
+            }
         };
         match kind {
             ObjectKind::Table | ObjectKind::View => {
                 let path = self.path(name)?;
                 let relation = match self.relation(name) {
                     Ok(relation) => relation,
-                    Err(diagnostic) => return missing(if kind == ObjectKind::Table { "table" } else { "view" }, diagnostic),
+                    Err(diagnostic) => {
+                        return missing(if kind == ObjectKind::Table { "table" } else { "view" }, diagnostic);
+                    }
                 };
                 let is_table = matches!(relation, Relation::Table(_));
                 if is_table != (kind == ObjectKind::Table) {
@@ -865,7 +960,8 @@ impl Session {
                     Err(diagnostic) => return missing("database", diagnostic),
                 };
                 if !found.relations.is_empty() && !cascade {
-                    return Err(Diagnostic::at(name.span(), format!("database '{database}' is not empty")).with_hint("write CASCADE to drop its tables too"));
+                    return Err(Diagnostic::at(name.span(), format!("database '{database}' is not empty"))
+                        .with_hint("write CASCADE to drop its tables too"));
                 }
                 if let Some(found) = self.catalogs.get_mut(&catalog) {
                     found.databases.remove(&database);
@@ -883,7 +979,9 @@ impl Session {
                 }
                 Ok(Outcome::Done(format!("catalog '{catalog}' dropped")))
             }
-            ObjectKind::Function => missing("function", Diagnostic::at(name.span(), format!("unknown function '{}'", name.text()))),
+            ObjectKind::Function => {
+                missing("function", Diagnostic::at(name.span(), format!("unknown function '{}'", name.text())))
+            }
         }
     }
 
@@ -903,7 +1001,9 @@ impl Session {
             Relation::View(v) => Relation::View(Arc::new(ViewDef { path: target.clone(), ..v.as_ref().clone() })),
         };
         self.database_mut(&from.catalog, &from.database, &name.span())?.relations.remove(&from.name);
-        self.database_mut(&target.catalog, &target.database, &to.span())?.relations.insert(target.name.clone(), renamed);
+        self.database_mut(&target.catalog, &target.database, &to.span())?
+            .relations
+            .insert(target.name.clone(), renamed);
         Ok(Outcome::Done(format!("'{}' is now '{}'", from.name, target.name)))
     }
 
@@ -911,7 +1011,9 @@ impl Session {
         let path = one(self.path(name))?;
         let table = match self.relation(name) {
             Ok(Relation::Table(table)) => table,
-            Ok(Relation::View(_)) => return Err(vec![Diagnostic::at(name.span(), format!("'{}' is a view, not a table", path.name))]),
+            Ok(Relation::View(_)) => {
+                return Err(vec![Diagnostic::at(name.span(), format!("'{}' is a view, not a table", path.name))]);
+            }
             Err(_) if if_exists => return Ok(Outcome::Done(format!("table '{}' does not exist", path.name))),
             Err(diagnostic) => return Err(vec![diagnostic]),
         };
@@ -937,14 +1039,23 @@ impl Session {
             AlterTable::Add(elements) => {
                 for column in &elements.columns {
                     if changed.columns.iter().any(|c| c.name == column.name.name) {
-                        diagnostics.push(Diagnostic::at(column.name.span.clone(), format!("column '{}' exists already", column.name.name)));
+                        diagnostics.push(Diagnostic::at(
+                            column.name.span.clone(),
+                            format!("column '{}' exists already", column.name.name),
+                        ));
                     }
                 }
                 if !elements.keys.is_empty() && !changed.primary_key.is_empty() {
-                    diagnostics.push(Diagnostic::at(elements.keys[0].span.clone(), "the table has a primary key already").with_hint("use MODIFY"));
+                    diagnostics.push(
+                        Diagnostic::at(elements.keys[0].span.clone(), "the table has a primary key already")
+                            .with_hint("use MODIFY"),
+                    );
                 }
                 if !elements.watermarks.is_empty() && changed.watermark.is_some() {
-                    diagnostics.push(Diagnostic::at(elements.watermarks[0].column.span(), "the table has a watermark already").with_hint("use MODIFY"));
+                    diagnostics.push(
+                        Diagnostic::at(elements.watermarks[0].column.span(), "the table has a watermark already")
+                            .with_hint("use MODIFY"),
+                    );
                 }
                 self.apply_elements(&mut changed, elements, &mut diagnostics);
             }
@@ -988,7 +1099,10 @@ impl Session {
                         continue;
                     };
                     if changed.primary_key.contains(&at) || changed.watermark.as_ref().is_some_and(|w| w.column == at) {
-                        diagnostics.push(Diagnostic::at(name.span(), format!("column '{}' is in the primary key or carries the watermark", name.last())));
+                        diagnostics.push(Diagnostic::at(
+                            name.span(),
+                            format!("column '{}' is in the primary key or carries the watermark", name.last()),
+                        ));
                         continue;
                     }
                     changed.columns.remove(at);
@@ -1019,7 +1133,11 @@ impl Session {
             }
             AlterTable::DropDistribution => {}
             AlterTable::Other(what) => diagnostics.push(
-                Diagnostic::at(name.span(), format!("ALTER TABLE {what} can not be run: the system that stores the table does it")).with_label("refused"),
+                Diagnostic::at(
+                    name.span(),
+                    format!("ALTER TABLE {what} can not be run: the system that stores the table does it"),
+                )
+                .with_label("refused"),
             ),
         }
         if !diagnostics.is_empty() {
@@ -1032,22 +1150,40 @@ impl Session {
 
     fn plan_insert(&self, insert: &ast::Insert) -> Parse<Insert> {
         if insert.upsert {
-            return Err(Diagnostic::at(insert.span.start..insert.span.start + 6, "UPSERT is not Flink's: write INSERT; a primary key makes it an upsert"));
+            return Err(Diagnostic::at(
+                insert.span.start..insert.span.start + 6,
+                "UPSERT is not Flink's: write INSERT; a primary key makes it an upsert",
+            ));
         }
         if let Some(extended) = &insert.extended {
-            return Err(Diagnostic::unsupported(extended.clone(), "INSERT with columns that the table does not declare"));
+            return Err(Diagnostic::unsupported(
+                extended.clone(),
+                "INSERT with columns that the table does not declare",
+            ));
         }
         let target = match self.relation(&insert.target)? {
             Relation::Table(table) => table,
             Relation::View(view) => {
-                return Err(Diagnostic::at(insert.target.span(), format!("'{}' is a view: nothing can be inserted into it", view.path.name)));
+                return Err(Diagnostic::at(
+                    insert.target.span(),
+                    format!("'{}' is a view: nothing can be inserted into it", view.path.name),
+                ));
             }
         };
         let options = hinted_options(&target.options, &insert.hints)?;
         let settings = self.plan_settings();
         let binder = QueryBinder { names: self, settings: &settings, view_depth: 0 };
         let rel = binder.rel(&insert.query)?;
-        self.finish_insert(target, rel, options, &insert.columns, &insert.partition, insert.overwrite, insert.span.clone(), false)
+        self.finish_insert(
+            target,
+            rel,
+            options,
+            &insert.columns,
+            &insert.partition,
+            insert.overwrite,
+            insert.span.clone(),
+            false,
+        )
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -1076,7 +1212,10 @@ impl Session {
                     .with_nearest(&column.name, sink.columns.iter().map(|c| c.name.as_str()))
             })?;
             if !target.partitioned_by.contains(&column.name) {
-                return Err(Diagnostic::at(column.span.clone(), format!("table '{}' is not partitioned by '{}'", target.path.name, column.name)));
+                return Err(Diagnostic::at(
+                    column.span.clone(),
+                    format!("table '{}' is not partitioned by '{}'", target.path.name, column.name),
+                ));
             }
             if let Some(value) = value {
                 let bound = constants.bind(value)?;
@@ -1095,8 +1234,9 @@ impl Session {
                 .columns
                 .iter()
                 .map(|c| {
-                    sink.index_of(&c.name)
-                        .ok_or_else(|| Diagnostic::at(span.clone(), format!("table '{}' has no column '{}'", target.path.name, c.name)))
+                    sink.index_of(&c.name).ok_or_else(|| {
+                        Diagnostic::at(span.clone(), format!("table '{}' has no column '{}'", target.path.name, c.name))
+                    })
                 })
                 .collect::<Parse<_>>()?
         } else if columns.is_empty() {
@@ -1105,15 +1245,22 @@ impl Session {
             for column in columns {
                 let at = sink.index_of(&column.name).ok_or_else(|| unknown_column(column, &target))?;
                 if target_columns.contains(&at) {
-                    return Err(Diagnostic::at(column.span.clone(), format!("column '{}' is named twice", column.name)));
+                    return Err(Diagnostic::at(
+                        column.span.clone(),
+                        format!("column '{}' is named twice", column.name),
+                    ));
                 }
                 target_columns.push(at);
             }
             target_columns.iter().copied().filter(|i| fixed[*i].is_none()).collect()
         };
         if wanted.len() != rel.scope.columns.len() {
-            let have: Vec<_> = rel.scope.columns.iter().map(|c| format!("{} {}", c.name, c.data_type.logical)).collect();
-            let want: Vec<_> = wanted.iter().map(|i| format!("{} {}", sink.columns[*i].name, sink.columns[*i].data_type.logical)).collect();
+            let have: Vec<_> =
+                rel.scope.columns.iter().map(|c| format!("{} {}", c.name, c.data_type.logical)).collect();
+            let want: Vec<_> = wanted
+                .iter()
+                .map(|i| format!("{} {}", sink.columns[*i].name, sink.columns[*i].data_type.logical))
+                .collect();
             return Err(Diagnostic::at(
                 span,
                 format!("the query gives {} columns, table '{}' takes {}", have.len(), target.path.name, want.len()),
@@ -1129,7 +1276,10 @@ impl Session {
                     if !column.data_type.nullable {
                         return Err(Diagnostic::at(
                             span,
-                            format!("column '{}' of table '{}' is NOT NULL, but the statement gives it no value", column.name, target.path.name),
+                            format!(
+                                "column '{}' of table '{}' is NOT NULL, but the statement gives it no value",
+                                column.name, target.path.name
+                            ),
                         ));
                     }
                     Typed::null(span.clone())
@@ -1148,14 +1298,21 @@ impl Session {
             // Lengths are checked by the sink, not cut here (table.exec.sink.type-length-enforcer = IGNORE).
             let text = source.data_type.logical.is_character() && column.data_type.logical.is_character();
             let bytes = source.data_type.logical.is_binary() && column.data_type.logical.is_binary();
-            let trim = self.setting("table.exec.sink.type-length-enforcer").is_some_and(|v| v.eq_ignore_ascii_case("TRIM_PAD"));
+            let trim = self
+                .setting("table.exec.sink.type-length-enforcer")
+                .is_some_and(|v| v.eq_ignore_ascii_case("TRIM_PAD"));
             let mut expr = if (text || bytes) && !trim { source } else { convert(source, &column.data_type.logical) };
             expr.data_type = column.data_type.clone();
             exprs.push(expr);
         }
         rel.project(exprs, sink.columns.iter().map(|c| c.name.clone()).collect());
-        let not_null: Vec<(usize, String)> =
-            sink.columns.iter().enumerate().filter(|(_, c)| !c.data_type.nullable).map(|(i, c)| (i, c.name.clone())).collect();
+        let not_null: Vec<(usize, String)> = sink
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| !c.data_type.nullable)
+            .map(|(i, c)| (i, c.name.clone()))
+            .collect();
         if !not_null.is_empty() {
             let enforcer = match self.setting("table.exec.sink.not-null-enforcer") {
                 Some(v) if v.eq_ignore_ascii_case("DROP") => NotNullEnforcer::Drop,
@@ -1184,7 +1341,12 @@ impl Session {
             let span = scope.map_or(0..0, ast::Name::span);
             let found = self.catalogs.get(&catalog).ok_or_else(|| vec![self.no_catalog(&catalog, span.clone())])?;
             let mut names: Vec<String> = match found.databases.get(&database) {
-                Some(d) => d.relations.iter().filter(|(_, r)| !views || matches!(r, Relation::View(_))).map(|(n, _)| n.clone()).collect(),
+                Some(d) => d
+                    .relations
+                    .iter()
+                    .filter(|(_, r)| !views || matches!(r, Relation::View(_)))
+                    .map(|(n, _)| n.clone())
+                    .collect(),
                 None if found.def.is_some() && self.external.is_some() => Vec::new(),
                 None => return Err(vec![Diagnostic::at(span, format!("unknown database '{catalog}.{database}'"))]),
             };
@@ -1209,9 +1371,10 @@ impl Session {
             }
             ShowWhat::Tables => list("table name", relations(false)?),
             ShowWhat::Views => list("view name", relations(true)?),
-            ShowWhat::Functions { user } => {
-                list("function name", if *user { Vec::new() } else { functions::names().map(str::to_lowercase).collect() })
-            }
+            ShowWhat::Functions { user } => list(
+                "function name",
+                if *user { Vec::new() } else { functions::names().map(str::to_lowercase).collect() },
+            ),
             ShowWhat::Modules { .. } => list("module name", vec!["core".to_owned()]),
             ShowWhat::Jars => list("jars", Vec::new()),
             ShowWhat::Procedures => list("procedure name", Vec::new()),
@@ -1242,11 +1405,14 @@ impl Session {
                 Relation::Table(_) => Err(vec![Diagnostic::at(name.span(), "this is a table: use SHOW CREATE TABLE")]),
             },
             ShowWhat::CreateCatalog(name) => {
-                let catalog = self.catalogs.get(name.last()).ok_or_else(|| vec![self.no_catalog(name.last(), name.span())])?;
+                let catalog =
+                    self.catalogs.get(name.last()).ok_or_else(|| vec![self.no_catalog(name.last(), name.span())])?;
                 let options = catalog.def.as_ref().map(|d| d.options.clone()).unwrap_or_default();
                 list("result", vec![format!("CREATE CATALOG `{}`{}", name.last(), options_text(&options))])
             }
-            ShowWhat::Other(what) => Err(vec![Diagnostic::plain(format!("{what} can not be run: there are no such objects here"))]),
+            ShowWhat::Other(what) => {
+                Err(vec![Diagnostic::plain(format!("{what} can not be run: there are no such objects here"))])
+            }
         }
     }
 
@@ -1272,7 +1438,11 @@ impl Session {
                             format!("METADATA{from}{}", if *virtual_ { " VIRTUAL" } else { "" })
                         }
                     };
-                    let watermark = table.watermark.as_ref().filter(|w| w.column == i).map_or(String::new(), |w| w.expression.clone());
+                    let watermark = table
+                        .watermark
+                        .as_ref()
+                        .filter(|w| w.column == i)
+                        .map_or(String::new(), |w| w.expression.clone());
                     let null = if c.data_type.nullable { "TRUE" } else { "FALSE" };
                     vec![c.name.clone(), c.data_type.logical.to_string(), null.to_owned(), key, extras, watermark]
                 })
@@ -1288,7 +1458,14 @@ impl Session {
                     .map(|(i, c)| {
                         let name = view.columns.get(i).map_or_else(|| c.name.clone(), |n| n.name.clone());
                         let null = if c.data_type.nullable { "TRUE" } else { "FALSE" };
-                        vec![name, c.data_type.logical.to_string(), null.to_owned(), String::new(), String::new(), String::new()]
+                        vec![
+                            name,
+                            c.data_type.logical.to_string(),
+                            null.to_owned(),
+                            String::new(),
+                            String::new(),
+                            String::new(),
+                        ]
                     })
                     .collect()
             }
@@ -1301,7 +1478,8 @@ impl Session {
         let row = |k: &str, v: String| vec![k.to_owned(), v];
         match what {
             "catalog" => {
-                let catalog = self.catalogs.get(name.last()).ok_or_else(|| vec![self.no_catalog(name.last(), name.span())])?;
+                let catalog =
+                    self.catalogs.get(name.last()).ok_or_else(|| vec![self.no_catalog(name.last(), name.span())])?;
                 let mut rows = vec![row("name", name.last().to_owned())];
                 if let Some(def) = &catalog.def {
                     rows.push(row("comment", def.comment.clone().unwrap_or_default()));
@@ -1312,7 +1490,9 @@ impl Session {
             "database" => {
                 let (catalog, database) = one(self.database_path(name))?;
                 let found = self.catalogs.get(&catalog).and_then(|c| c.databases.get(&database));
-                let found = found.ok_or_else(|| vec![Diagnostic::at(name.span(), format!("unknown database '{catalog}.{database}'"))])?;
+                let found = found.ok_or_else(|| {
+                    vec![Diagnostic::at(name.span(), format!("unknown database '{catalog}.{database}'"))]
+                })?;
                 let mut rows = vec![row("name", database), row("comment", found.comment.clone().unwrap_or_default())];
                 rows.extend(found.options.iter().map(|o| row(&o.key, hide(o))));
                 Ok(Outcome::Rows { columns, rows })
@@ -1324,7 +1504,10 @@ impl Session {
                 let rows = vec![row("is system function", "true".to_owned()), row("name", name.last().to_lowercase())];
                 Ok(Outcome::Rows { columns, rows })
             }
-            other => Err(vec![Diagnostic::at(name.span(), format!("DESCRIBE {} can not be run: there are no such objects here", other.to_uppercase()))]),
+            other => Err(vec![Diagnostic::at(
+                name.span(),
+                format!("DESCRIBE {} can not be run: there are no such objects here", other.to_uppercase()),
+            )]),
         }
     }
 }
@@ -1372,13 +1555,22 @@ fn type_of(type_name: &ast::TypeName, diagnostics: &mut Vec<Diagnostic>) -> Data
 fn table_options(options: &[ast::OptionText]) -> Vec<TableOption> {
     options
         .iter()
-        .map(|o| TableOption { key: o.key.clone(), value: o.value.clone(), key_span: o.key_span.clone(), value_span: o.value_span.clone() })
+        .map(|o| TableOption {
+            key: o.key.clone(),
+            value: o.value.clone(),
+            key_span: o.key_span.clone(),
+            value_span: o.value_span.clone(),
+        })
         .collect()
 }
 
 fn hide(option: &TableOption) -> String {
     let key = option.key.to_lowercase();
-    if ["password", "secret", "token", "credential"].iter().any(|w| key.contains(w)) { "******".to_owned() } else { option.value.clone() }
+    if ["password", "secret", "token", "credential"].iter().any(|w| key.contains(w)) {
+        "******".to_owned()
+    } else {
+        option.value.clone()
+    }
 }
 
 fn options_text(options: &[TableOption]) -> String {
@@ -1397,13 +1589,19 @@ fn quoted_path(path: &TablePath) -> String {
 pub fn create_table_text(table: &TableDef) -> String {
     let mut lines = Vec::new();
     for column in &table.columns {
-        let comment = column.comment.as_ref().map_or(String::new(), |c| format!(" COMMENT '{}'", c.replace('\'', "''")));
+        let comment =
+            column.comment.as_ref().map_or(String::new(), |c| format!(" COMMENT '{}'", c.replace('\'', "''")));
         lines.push(match &column.kind {
             ColumnKind::Physical => format!("  `{}` {}{comment}", column.name, column.data_type),
             ColumnKind::Computed(text) => format!("  `{}` AS {text}{comment}", column.name),
             ColumnKind::Metadata { key, virtual_ } => {
                 let from = if *key == column.name { String::new() } else { format!(" FROM '{key}'") };
-                format!("  `{}` {} METADATA{from}{}{comment}", column.name, column.data_type, if *virtual_ { " VIRTUAL" } else { "" })
+                format!(
+                    "  `{}` {} METADATA{from}{}{comment}",
+                    column.name,
+                    column.data_type,
+                    if *virtual_ { " VIRTUAL" } else { "" }
+                )
             }
         });
     }
@@ -1414,7 +1612,12 @@ pub fn create_table_text(table: &TableDef) -> String {
         let names: Vec<_> = table.primary_key.iter().map(|k| format!("`{}`", table.columns[*k].name)).collect();
         lines.push(format!("  PRIMARY KEY ({}) NOT ENFORCED", names.join(", ")));
     }
-    let mut out = format!("CREATE{} TABLE {} (\n{}\n)", if table.temporary { " TEMPORARY" } else { "" }, quoted_path(&table.path), lines.join(",\n"));
+    let mut out = format!(
+        "CREATE{} TABLE {} (\n{}\n)",
+        if table.temporary { " TEMPORARY" } else { "" },
+        quoted_path(&table.path),
+        lines.join(",\n")
+    );
     if let Some(comment) = &table.comment {
         out.push_str(&format!(" COMMENT '{}'", comment.replace('\'', "''")));
     }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{Int32Type, Int64Type};
 use starweir_model::{ChangeBatch, RowKind, RowKinds};
 
-use crate::{ColumnKind, Diagnostic, EvalContext, Input, Insert, Outcome, Query, Session, Zone, parse_script, to_string};
+use crate::{
+    ColumnKind, Diagnostic, EvalContext, Input, Insert, Outcome, Query, Session, Zone, parse_script, to_string,
+};
 
 const ORDERS: &str = "CREATE TABLE orders (
   id INT NOT NULL,
@@ -65,7 +69,11 @@ fn batch(query: &Query) -> RecordBatch {
                 "id" => Arc::new(Int32Array::from(vec![1, 2, 3])),
                 "amount" => Arc::new(Int64Array::from(vec![Some(10), None, Some(30)])),
                 "name" | "origin" => Arc::new(StringArray::from(vec![Some("a"), Some("b"), None])),
-                _ => Arc::new(TimestampMicrosecondArray::from(vec![Some(10_000_000), Some(60_000_000), Some(30_000_000)])),
+                _ => Arc::new(TimestampMicrosecondArray::from(vec![
+                    Some(10_000_000),
+                    Some(60_000_000),
+                    Some(30_000_000),
+                ])),
             }
         })
         .collect();
@@ -131,7 +139,8 @@ fn plain_columns_are_shared_not_copied() {
 #[test]
 fn an_insert_gives_the_sinks_columns_with_conversions_and_nulls() {
     let mut session = session(ORDERS);
-    let insert = inserts(last(&mut session, "INSERT INTO sink (name, id) SELECT name, id FROM orders").unwrap()).remove(0);
+    let insert =
+        inserts(last(&mut session, "INSERT INTO sink (name, id) SELECT name, id FROM orders").unwrap()).remove(0);
     let names: Vec<_> = insert.query.schema.columns.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(names, ["id", "name", "note"]);
     assert_eq!(insert.target_columns, [1, 0]);
@@ -146,18 +155,23 @@ fn an_insert_gives_the_sinks_columns_with_conversions_and_nulls() {
 
 #[test]
 fn a_null_for_a_not_null_column_stops_the_job_or_drops_the_row() {
-    let script = "CREATE TABLE s (a BIGINT) WITH ('connector'='x'); CREATE TABLE t (a BIGINT NOT NULL) WITH ('connector'='y');";
+    let script =
+        "CREATE TABLE s (a BIGINT) WITH ('connector'='x'); CREATE TABLE t (a BIGINT NOT NULL) WITH ('connector'='y');";
     let mut session = session(script);
     let input = |insert: &Insert| {
         let Input::Scan(scan) = &insert.query.branches[0].input else { panic!("a scan") };
         RecordBatch::try_new(scan.schema.to_arrow(), vec![Arc::new(Int64Array::from(vec![Some(1), None]))]).unwrap()
     };
     let insert = inserts(last(&mut session, "INSERT INTO t SELECT a FROM s").unwrap()).remove(0);
-    let error = insert.query.branches[0].chain.apply(&EvalContext::default(), ChangeBatch::inserts(input(&insert))).unwrap_err();
+    let error = insert.query.branches[0]
+        .chain
+        .apply(&EvalContext::default(), ChangeBatch::inserts(input(&insert)))
+        .unwrap_err();
     assert_eq!(error.message, "column 'a' is NOT NULL, but a NULL would be written into it");
     session.set("table.exec.sink.not-null-enforcer", "DROP");
     let insert = inserts(last(&mut session, "INSERT INTO t SELECT a FROM s").unwrap()).remove(0);
-    let out = insert.query.branches[0].chain.apply(&EvalContext::default(), ChangeBatch::inserts(input(&insert))).unwrap();
+    let out =
+        insert.query.branches[0].chain.apply(&EvalContext::default(), ChangeBatch::inserts(input(&insert))).unwrap();
     assert_eq!(out.rows(), 1);
 }
 
@@ -194,7 +208,10 @@ fn what_needs_state_is_refused_where_it_stands() {
         ("SELECT id FROM orders UNION SELECT id FROM orders", "UNION"),
         ("SELECT id FROM orders INTERSECT SELECT id FROM orders", "INTERSECT"),
         ("SELECT a.id FROM orders a JOIN orders b ON a.id = b.id", "orders a JOIN orders b ON a.id = b.id"),
-        ("SELECT id FROM orders FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01 00:00:00'", "TIMESTAMP '2020-01-01 00:00:00'"),
+        (
+            "SELECT id FROM orders FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01 00:00:00'",
+            "TIMESTAMP '2020-01-01 00:00:00'",
+        ),
         ("SELECT /*+ BROADCAST(orders) */ id FROM orders", "BROADCAST(orders)"),
         ("SELECT id FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '1' MINUTE))", "TUMBLE"),
         ("SELECT id FROM orders WHERE id IN (SELECT id FROM orders)", "id IN (SELECT id FROM orders)"),
@@ -213,7 +230,10 @@ fn hints_lie_over_the_tables_options() {
     let Input::Scan(scan) = &query.branches[0].input else { panic!("a scan") };
     assert_eq!((scan.option("a.b"), scan.option("c"), scan.option("connector")), (Some("2"), Some("3"), Some("x")));
     assert_eq!(scan.table.option("a.b"), Some("1"));
-    let insert = inserts(last(&mut session, "INSERT INTO sink /*+ OPTIONS('k' = 'v') */ SELECT id, name, name FROM orders").unwrap()).remove(0);
+    let insert = inserts(
+        last(&mut session, "INSERT INTO sink /*+ OPTIONS('k' = 'v') */ SELECT id, name, name FROM orders").unwrap(),
+    )
+    .remove(0);
     assert_eq!(insert.option("k"), Some("v"));
 }
 
@@ -241,7 +261,8 @@ fn secrets_stay_out_of_fingerprints_and_show_create() {
 fn like_takes_over_what_its_clauses_say() {
     let columns = |like: &str| -> Vec<String> {
         let mut session = session(ORDERS);
-        run(&mut session, &format!("CREATE TABLE copy (extra INT) WITH ('connector' = 'z') LIKE orders ({like})")).unwrap();
+        run(&mut session, &format!("CREATE TABLE copy (extra INT) WITH ('connector' = 'z') LIKE orders ({like})"))
+            .unwrap();
         let table = session.tables().into_iter().find(|t| t.path.name == "copy").unwrap();
         table.columns.iter().map(|c| c.name.clone()).collect()
     };
@@ -249,7 +270,11 @@ fn like_takes_over_what_its_clauses_say() {
     assert_eq!(columns("EXCLUDING GENERATED OVERWRITING OPTIONS"), ["id", "amount", "name", "ts", "origin", "extra"]);
     assert_eq!(columns("EXCLUDING METADATA EXCLUDING OPTIONS"), ["id", "amount", "name", "ts", "doubled", "extra"]);
     let mut session = session(ORDERS);
-    run(&mut session, "CREATE TABLE copy WITH ('connector' = 'z') LIKE orders (EXCLUDING CONSTRAINTS EXCLUDING WATERMARKS)").unwrap();
+    run(
+        &mut session,
+        "CREATE TABLE copy WITH ('connector' = 'z') LIKE orders (EXCLUDING CONSTRAINTS EXCLUDING WATERMARKS)",
+    )
+    .unwrap();
     let copy = session.tables().into_iter().find(|t| t.path.name == "copy").unwrap();
     assert!(copy.primary_key.is_empty() && copy.watermark.is_none());
     assert_eq!((copy.option("connector"), copy.option("a.b")), (Some("z"), Some("1")));
@@ -299,16 +324,25 @@ fn unnest_gives_a_row_per_element_and_left_join_keeps_empty_ones() {
     let mut session = session("CREATE TABLE t (id INT, tags ARRAY<INT>) WITH ('connector' = 'x')");
     for (sql, expected) in [
         ("SELECT id, tag FROM t CROSS JOIN UNNEST(tags) AS u (tag)", vec![(1, Some(5)), (1, Some(6))]),
-        ("SELECT id, tag FROM t LEFT JOIN UNNEST(tags) AS u (tag) ON TRUE", vec![(1, Some(5)), (1, Some(6)), (2, None), (3, None)]),
+        (
+            "SELECT id, tag FROM t LEFT JOIN UNNEST(tags) AS u (tag) ON TRUE",
+            vec![(1, Some(5)), (1, Some(6)), (2, None), (3, None)],
+        ),
     ] {
         let query = select(&mut session, sql);
-        let tags = ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(5), Some(6)]), Some(vec![]), None]);
+        let tags =
+            ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(5), Some(6)]), Some(vec![]), None]);
         let Input::Scan(scan) = &query.branches[0].input else { panic!("a scan") };
-        let input = RecordBatch::try_new(scan.schema.to_arrow(), vec![Arc::new(Int32Array::from(vec![1, 2, 3])), Arc::new(tags)]).unwrap();
+        let input = RecordBatch::try_new(
+            scan.schema.to_arrow(),
+            vec![Arc::new(Int32Array::from(vec![1, 2, 3])), Arc::new(tags)],
+        )
+        .unwrap();
         let kinds = RowKinds::Each(vec![RowKind::Delete, RowKind::Insert, RowKind::Insert]);
         let out = query.branches[0].chain.apply(&EvalContext::default(), ChangeBatch::new(input, kinds)).unwrap();
         let (ids, values) = (out.column(0).as_primitive::<Int32Type>(), out.column(1).as_primitive::<Int32Type>());
-        let found: Vec<_> = (0..out.rows()).map(|i| (ids.value(i), values.is_valid(i).then(|| values.value(i)))).collect();
+        let found: Vec<_> =
+            (0..out.rows()).map(|i| (ids.value(i), values.is_valid(i).then(|| values.value(i)))).collect();
         assert_eq!(found, expected, "{sql}");
         assert_eq!(out.kinds.at(1), RowKind::Delete);
     }
@@ -330,7 +364,11 @@ fn branches_that_may_fail_run_only_for_the_rows_that_reach_them() {
             .columns
             .iter()
             .map(|c| -> ArrayRef {
-                if c.name == "a" { Arc::new(Int32Array::from(vec![5, 0])) } else { Arc::new(StringArray::from(vec!["x", "7"])) }
+                if c.name == "a" {
+                    Arc::new(Int32Array::from(vec![5, 0]))
+                } else {
+                    Arc::new(StringArray::from(vec!["x", "7"]))
+                }
             })
             .collect();
         let input = RecordBatch::try_new(scan.schema.to_arrow(), columns).unwrap();
@@ -369,7 +407,11 @@ fn expressions_mean_what_flink_means() {
 #[test]
 fn create_table_as_makes_the_table_and_fills_it() {
     let mut session = session(ORDERS);
-    let insert = inserts(last(&mut session, "CREATE TABLE copy WITH ('connector' = 'z') AS SELECT id, doubled AS d FROM orders").unwrap()).remove(0);
+    let insert = inserts(
+        last(&mut session, "CREATE TABLE copy WITH ('connector' = 'z') AS SELECT id, doubled AS d FROM orders")
+            .unwrap(),
+    )
+    .remove(0);
     assert_eq!(insert.target.path.name, "copy");
     let types: Vec<_> = insert.target.columns.iter().map(|c| format!("{} {}", c.name, c.data_type)).collect();
     assert_eq!(types, ["id INT NOT NULL", "d BIGINT"]);
@@ -399,7 +441,8 @@ fn show_and_describe_answer_from_the_catalog() {
 #[test]
 fn set_takes_quoted_and_bare_forms() {
     let mut session = Session::new();
-    run(&mut session, "SET 'a.b' = 'x y'; SET pipeline.name = my job; SET execution.checkpointing.interval=10s;").unwrap();
+    run(&mut session, "SET 'a.b' = 'x y'; SET pipeline.name = my job; SET execution.checkpointing.interval=10s;")
+        .unwrap();
     assert_eq!(session.setting("a.b"), Some("x y"));
     assert_eq!(session.setting("pipeline.name"), Some("my job"));
     assert_eq!(session.setting("execution.checkpointing.interval"), Some("10s"));
@@ -451,12 +494,108 @@ mod properties {
     /// Words and signs of the language in any order, and arbitrary text.
     fn sql() -> impl Strategy<Value = String> {
         let word = prop::sample::select(vec![
-            "SELECT", "FROM", "orders", "WHERE", "id", "amount", "name", "ts", "(", ")", ",", "+", "-", "*", "/", "%", "||", "=", "<>", "<", "AND", "OR",
-            "NOT", "NULL", "IS", "IN", "BETWEEN", "LIKE", "CASE", "WHEN", "THEN", "ELSE", "END", "CAST", "AS", "STRING", "INT", "DATE", "'2020-01-31'",
-            "TIMESTAMP", "INTERVAL", "'1'", "DAY", "ARRAY", "[", "]", "MAP", "ROW", ".", "1", "0", "-1", "2147483648", "1.5", "1e300", "'x'", "''", "UPPER",
-            "SUBSTRING", "ROUND", "TRUNCATE", "LPAD", "REPEAT", "JSON_VALUE", "'$.a'", "FLOOR", "TO", "YEAR", "EXTRACT", "TIMESTAMPADD", "INSERT", "INTO",
-            "sink", "VALUES", "CREATE", "TABLE", "VIEW", "WITH", ";", "/*+", "*/", "OPTIONS", "UNION", "ALL", "UNNEST", "CROSS", "JOIN", "LATERAL", "SHOW",
-            "SET", "EXPLAIN", "`", "'", "--", "\n", "ARRAY_SLICE", "OVERLAY", "PLACING", "REGEXP_EXTRACT", "TRY_CAST", "DECIMAL(38, 10)", "VARCHAR(2)",
+            "SELECT",
+            "FROM",
+            "orders",
+            "WHERE",
+            "id",
+            "amount",
+            "name",
+            "ts",
+            "(",
+            ")",
+            ",",
+            "+",
+            "-",
+            "*",
+            "/",
+            "%",
+            "||",
+            "=",
+            "<>",
+            "<",
+            "AND",
+            "OR",
+            "NOT",
+            "NULL",
+            "IS",
+            "IN",
+            "BETWEEN",
+            "LIKE",
+            "CASE",
+            "WHEN",
+            "THEN",
+            "ELSE",
+            "END",
+            "CAST",
+            "AS",
+            "STRING",
+            "INT",
+            "DATE",
+            "'2020-01-31'",
+            "TIMESTAMP",
+            "INTERVAL",
+            "'1'",
+            "DAY",
+            "ARRAY",
+            "[",
+            "]",
+            "MAP",
+            "ROW",
+            ".",
+            "1",
+            "0",
+            "-1",
+            "2147483648",
+            "1.5",
+            "1e300",
+            "'x'",
+            "''",
+            "UPPER",
+            "SUBSTRING",
+            "ROUND",
+            "TRUNCATE",
+            "LPAD",
+            "REPEAT",
+            "JSON_VALUE",
+            "'$.a'",
+            "FLOOR",
+            "TO",
+            "YEAR",
+            "EXTRACT",
+            "TIMESTAMPADD",
+            "INSERT",
+            "INTO",
+            "sink",
+            "VALUES",
+            "CREATE",
+            "TABLE",
+            "VIEW",
+            "WITH",
+            ";",
+            "/*+",
+            "*/",
+            "OPTIONS",
+            "UNION",
+            "ALL",
+            "UNNEST",
+            "CROSS",
+            "JOIN",
+            "LATERAL",
+            "SHOW",
+            "SET",
+            "EXPLAIN",
+            "`",
+            "'",
+            "--",
+            "\n",
+            "ARRAY_SLICE",
+            "OVERLAY",
+            "PLACING",
+            "REGEXP_EXTRACT",
+            "TRY_CAST",
+            "DECIMAL(38, 10)",
+            "VARCHAR(2)",
         ]);
         prop_oneof![
             3 => prop::collection::vec(word, 0..24).prop_map(|w| w.join(" ")),
@@ -467,25 +606,106 @@ mod properties {
     /// Expressions that are well formed more often than not.
     fn expression() -> impl Strategy<Value = String> {
         let leaf = prop::sample::select(vec![
-            "id", "amount", "name", "ts", "1", "0", "-5", "2147483647", "1.5", "0.00", "'abc'", "''", "'2020-02-30'", "CAST(NULL AS INT)", "NULL", "TRUE",
-            "TIMESTAMP '2020-02-29 23:59:59.999'", "DATE '9999-12-31'", "INTERVAL '99999' DAY", "INTERVAL '9999' YEAR", "ARRAY[1, 2]", "MAP['a', 1]",
-            "9223372036854775807", "1e308", "'日本語😀'",
+            "id",
+            "amount",
+            "name",
+            "ts",
+            "1",
+            "0",
+            "-5",
+            "2147483647",
+            "1.5",
+            "0.00",
+            "'abc'",
+            "''",
+            "'2020-02-30'",
+            "CAST(NULL AS INT)",
+            "NULL",
+            "TRUE",
+            "TIMESTAMP '2020-02-29 23:59:59.999'",
+            "DATE '9999-12-31'",
+            "INTERVAL '99999' DAY",
+            "INTERVAL '9999' YEAR",
+            "ARRAY[1, 2]",
+            "MAP['a', 1]",
+            "9223372036854775807",
+            "1e308",
+            "'日本語😀'",
         ])
         .prop_map(str::to_owned);
         leaf.prop_recursive(3, 24, 3, |inner| {
             let f = prop::sample::select(vec![
-                "UPPER", "ABS", "ROUND", "TRUNCATE", "SUBSTRING", "LPAD", "REPLACE", "CONCAT", "COALESCE", "IF", "NULLIF", "GREATEST", "MOD", "POWER", "LOG",
-                "ARRAY_CONTAINS", "ARRAY_SLICE", "CARDINALITY", "TO_TIMESTAMP", "TO_DATE", "FROM_UNIXTIME", "UNIX_TIMESTAMP", "DATE_FORMAT", "SPLIT_INDEX",
-                "INSTR", "REGEXP_EXTRACT", "OVERLAY", "JSON_VALUE", "JSON_STRING", "HEX", "CHR", "RIGHT", "TO_TIMESTAMP_LTZ", "PARSE_URL", "STR_TO_MAP",
-                "ARRAY_JOIN", "CONVERT_TZ", "SHA2", "BIN", "SIGN", "CEIL", "RAND_INTEGER", "YEAR", "HASH_CODE",
+                "UPPER",
+                "ABS",
+                "ROUND",
+                "TRUNCATE",
+                "SUBSTRING",
+                "LPAD",
+                "REPLACE",
+                "CONCAT",
+                "COALESCE",
+                "IF",
+                "NULLIF",
+                "GREATEST",
+                "MOD",
+                "POWER",
+                "LOG",
+                "ARRAY_CONTAINS",
+                "ARRAY_SLICE",
+                "CARDINALITY",
+                "TO_TIMESTAMP",
+                "TO_DATE",
+                "FROM_UNIXTIME",
+                "UNIX_TIMESTAMP",
+                "DATE_FORMAT",
+                "SPLIT_INDEX",
+                "INSTR",
+                "REGEXP_EXTRACT",
+                "OVERLAY",
+                "JSON_VALUE",
+                "JSON_STRING",
+                "HEX",
+                "CHR",
+                "RIGHT",
+                "TO_TIMESTAMP_LTZ",
+                "PARSE_URL",
+                "STR_TO_MAP",
+                "ARRAY_JOIN",
+                "CONVERT_TZ",
+                "SHA2",
+                "BIN",
+                "SIGN",
+                "CEIL",
+                "RAND_INTEGER",
+                "YEAR",
+                "HASH_CODE",
             ]);
             prop_oneof![
-                (inner.clone(), prop::sample::select(vec!["+", "-", "*", "/", "%", "||", "=", "<", "AND", "OR", "LIKE"]), inner.clone())
+                (
+                    inner.clone(),
+                    prop::sample::select(vec!["+", "-", "*", "/", "%", "||", "=", "<", "AND", "OR", "LIKE"]),
+                    inner.clone()
+                )
                     .prop_map(|(a, op, b)| format!("({a} {op} {b})")),
-                (f, prop::collection::vec(inner.clone(), 1..4)).prop_map(|(f, args)| format!("{f}({})", args.join(", "))),
-                (inner.clone(), prop::sample::select(vec!["INT", "STRING", "DECIMAL(38, 18)", "TINYINT", "TIMESTAMP(9)", "DATE", "CHAR(3)", "DOUBLE", "TIMESTAMP_LTZ(3)"]))
+                (f, prop::collection::vec(inner.clone(), 1..4))
+                    .prop_map(|(f, args)| format!("{f}({})", args.join(", "))),
+                (
+                    inner.clone(),
+                    prop::sample::select(vec![
+                        "INT",
+                        "STRING",
+                        "DECIMAL(38, 18)",
+                        "TINYINT",
+                        "TIMESTAMP(9)",
+                        "DATE",
+                        "CHAR(3)",
+                        "DOUBLE",
+                        "TIMESTAMP_LTZ(3)"
+                    ])
+                )
                     .prop_map(|(e, t)| format!("TRY_CAST({e} AS {t})")),
-                (inner.clone(), prop::sample::select(vec!["YEAR", "WEEK", "MONTH", "DAY", "HOUR"])).prop_map(|(e, u)| format!("FLOOR({e} TO {u})")),
+                (inner.clone(), prop::sample::select(vec!["YEAR", "WEEK", "MONTH", "DAY", "HOUR"]))
+                    .prop_map(|(e, u)| format!("FLOOR({e} TO {u})")),
                 (prop::sample::select(vec!["YEAR", "MONTH", "DAY", "SECOND"]), inner.clone(), inner.clone())
                     .prop_map(|(u, a, b)| format!("TIMESTAMPADD({u}, {a}, {b})")),
                 (inner.clone(), inner).prop_map(|(a, b)| format!("{a}[{b}]")),
@@ -494,7 +714,7 @@ mod properties {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig::default())]
 
         #[test]
         fn no_text_panics_the_parser_or_the_planner(text in sql()) {

@@ -81,12 +81,14 @@ pub(crate) fn common(a: &DataType, b: &DataType) -> Option<DataType> {
     }
     match (&a.logical, &b.logical) {
         (x, y) if x.is_numeric() && y.is_numeric() => of(common_number(x, y)?),
-        (L::Char(n), L::Char(m)) | (L::VarChar(n), L::Char(m)) | (L::Char(n), L::VarChar(m)) | (L::VarChar(n), L::VarChar(m)) => {
-            of(L::VarChar(*n.max(m)))
-        }
-        (L::Binary(n), L::Binary(m)) | (L::VarBinary(n), L::Binary(m)) | (L::Binary(n), L::VarBinary(m)) | (L::VarBinary(n), L::VarBinary(m)) => {
-            of(L::VarBinary(*n.max(m)))
-        }
+        (L::Char(n), L::Char(m))
+        | (L::VarChar(n), L::Char(m))
+        | (L::Char(n), L::VarChar(m))
+        | (L::VarChar(n), L::VarChar(m)) => of(L::VarChar(*n.max(m))),
+        (L::Binary(n), L::Binary(m))
+        | (L::VarBinary(n), L::Binary(m))
+        | (L::Binary(n), L::VarBinary(m))
+        | (L::VarBinary(n), L::VarBinary(m)) => of(L::VarBinary(*n.max(m))),
         (L::Time(p), L::Time(q)) => of(L::Time(*p.max(q))),
         (L::Timestamp(p), L::Timestamp(q)) => of(L::Timestamp(*p.max(q))),
         (L::TimestampLtz(p), L::TimestampLtz(q)) => of(L::TimestampLtz(*p.max(q))),

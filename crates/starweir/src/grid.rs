@@ -31,7 +31,8 @@ pub fn grid(columns: &[String], rows: &[Vec<Option<String>>]) -> String {
     }
     let rule: String = widths.iter().map(|w| format!("+{}", "-".repeat(w + 2))).collect::<String>() + "+\n";
     let line = |cells: &[String]| -> String {
-        let parts = cells.iter().zip(&widths).map(|(text, width)| format!("| {text}{} ", " ".repeat(width - text.width())));
+        let parts =
+            cells.iter().zip(&widths).map(|(text, width)| format!("| {text}{} ", " ".repeat(width - text.width())));
         parts.collect::<String>() + "|\n"
     };
     let mut out = rule.clone();
@@ -52,6 +53,9 @@ mod tests {
     fn wide_characters_keep_the_columns_straight() {
         let rows = vec![vec![Some("山田".into()), None], vec![Some("a".into()), Some("b".into())]];
         let text = grid(&["name".into(), "x".into()], &rows);
-        assert_eq!(text, "+------+------+\n| name | x    |\n+------+------+\n| 山田 | NULL |\n| a    | b    |\n+------+------+\n");
+        assert_eq!(
+            text,
+            "+------+------+\n| name | x    |\n+------+------+\n| 山田 | NULL |\n| a    | b    |\n+------+------+\n"
+        );
     }
 }

@@ -21,11 +21,8 @@ pub struct Local {
 impl Local {
     /// Starts it, in memory or in a directory that keeps the data.
     pub async fn start(directory: Option<&Path>) -> Result<Self> {
-        let config = Config {
-            data_dir: directory.map(Path::to_owned),
-            clock: Arc::new(SystemClock),
-            ..Config::default()
-        };
+        let config =
+            Config { data_dir: directory.map(Path::to_owned), clock: Arc::new(SystemClock), ..Config::default() };
         let (user, password) = (config.user.clone(), config.password.clone());
         let warehouse = Warehouse::start(config).await?;
         let target = LocalTarget {
@@ -53,7 +50,8 @@ impl Local {
                 continue;
             }
             metadata.create_database(&table.database).await?;
-            let buckets = info.options.iter().find(|(k, _)| k == "table.create.num-buckets").and_then(|(_, v)| v.parse().ok());
+            let buckets =
+                info.options.iter().find(|(k, _)| k == "table.create.num-buckets").and_then(|(_, v)| v.parse().ok());
             metadata.create_table(&target::definition(&table, &info.schema, buckets)?).await?;
         }
         Ok(())
@@ -62,15 +60,13 @@ impl Local {
     /// The first rows of a table as a grid, with a heading.
     pub async fn show(&self, table: &TableName) -> Result<String> {
         let metadata = self.metadata()?;
-        let found = metadata
-            .describe(table)
-            .await?
-            .ok_or_else(|| Error::internal(format!("table {table} is gone")))?;
+        let found = metadata.describe(table).await?.ok_or_else(|| Error::internal(format!("table {table} is gone")))?;
         let columns: Vec<String> = found.columns.iter().map(|c| c.name.clone()).collect();
         let quoted = format!("`{}`.`{}`", table.database.replace('`', "``"), table.table.replace('`', "``"));
         let count = metadata.query(&format!("SELECT COUNT(*) FROM {quoted}")).await?;
         let count = count.first().and_then(|r| r.first().cloned().flatten()).unwrap_or_default();
-        let order = found.key_names().iter().map(|k| format!("`{}`", k.replace('`', "``"))).collect::<Vec<_>>().join(", ");
+        let order =
+            found.key_names().iter().map(|k| format!("`{}`", k.replace('`', "``"))).collect::<Vec<_>>().join(", ");
         let order = if order.is_empty() { String::new() } else { format!(" ORDER BY {order}") };
         let rows = metadata.query(&format!("SELECT * FROM {quoted}{order} LIMIT {ROWS_SHOWN}")).await?;
         let more = count.parse::<usize>().unwrap_or(0).saturating_sub(rows.len());

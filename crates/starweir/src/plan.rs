@@ -90,9 +90,16 @@ fn describe(name: &str, job: &BuiltJob, stage: &Stage) -> starweir_model::Result
             entry["key"] = json!(info.schema.primary_key_names());
             entry["ddl"] = json!(target::definition(&table, &info.schema, None)?.create_sql(true)?);
             // One transaction per epoch, or one per flush where that comes first.
-            let flush_s = info.options.iter().rev().find(|(k, _)| k == "sink.buffer-flush.interval-ms").and_then(|(_, v)| v.parse::<f64>().ok()).map_or(300.0, |ms| ms / 1e3);
+            let flush_s = info
+                .options
+                .iter()
+                .rev()
+                .find(|(k, _)| k == "sink.buffer-flush.interval-ms")
+                .and_then(|(_, v)| v.parse::<f64>().ok())
+                .map_or(300.0, |ms| ms / 1e3);
             let every = if info.delivery.starts_with("exactly-once") { interval_s } else { interval_s.min(flush_s) };
-            entry["transactions_per_minute"] = json!(if stage.settings.batch { 0.0 } else { (60.0 / every * 10.0).round() / 10.0 });
+            entry["transactions_per_minute"] =
+                json!(if stage.settings.batch { 0.0 } else { (60.0 / every * 10.0).round() / 10.0 });
         }
         targets.push(entry);
     }
@@ -109,15 +116,22 @@ fn describe(name: &str, job: &BuiltJob, stage: &Stage) -> starweir_model::Result
 
 fn reason(info: &starweir_job::TargetInfo) -> &'static str {
     match info.delivery.as_str() {
-        d if d.contains("prepared") => "'sink.semantic' = 'exactly-once': prepared at each epoch, committed after its manifest; where the server has no transactions, by a journal",
-        d if d.contains("journal") => "'sink.semantic' = 'exactly-once' with V1: rows are kept in the state directory until visible",
-        d if d.starts_with("at-least-once (") => "'sink.semantic' is at-least-once; a restart may repeat rows, which a primary key makes harmless",
+        d if d.contains("prepared") => {
+            "'sink.semantic' = 'exactly-once': prepared at each epoch, committed after its manifest; where the server has no transactions, by a journal"
+        }
+        d if d.contains("journal") => {
+            "'sink.semantic' = 'exactly-once' with V1: rows are kept in the state directory until visible"
+        }
+        d if d.starts_with("at-least-once (") => {
+            "'sink.semantic' is at-least-once; a restart may repeat rows, which a primary key makes harmless"
+        }
         _ => "the connector's own",
     }
 }
 
 fn text(plan: &Value) -> String {
-    let of = |value: &Value, key: &str| value[key].as_str().map(str::to_owned).unwrap_or_else(|| value[key].to_string());
+    let of =
+        |value: &Value, key: &str| value[key].as_str().map(str::to_owned).unwrap_or_else(|| value[key].to_string());
     let mut out = format!(
         "job {} ({}, {}, an epoch every {} ms, parallelism {})\n",
         of(plan, "job"),
@@ -130,20 +144,37 @@ fn text(plan: &Value) -> String {
         out.push_str(&format!("\nreads {}: {}\n", of(source, "table"), of(source, "reads")));
     }
     for target in plan["targets"].as_array().into_iter().flatten() {
-        out.push_str(&format!("\nwrites {} ({}, {} rows)\n", of(target, "table"), of(target, "connector"), of(target, "changelog")));
-        out.push_str(&format!("  delivery: {}\n    because {}\n", of(target, "delivery"), of(target, "delivery_reason")));
+        out.push_str(&format!(
+            "\nwrites {} ({}, {} rows)\n",
+            of(target, "table"),
+            of(target, "connector"),
+            of(target, "changelog")
+        ));
+        out.push_str(&format!(
+            "  delivery: {}\n    because {}\n",
+            of(target, "delivery"),
+            of(target, "delivery_reason")
+        ));
         let Some(columns) = target["columns"].as_array() else { continue };
         let keys: Vec<&str> = target["key"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        out.push_str(&format!("  StarRocks table {}, {}\n", of(target, "starrocks_table"), match keys.as_slice() {
-            [] => "no primary key: rows are appended".to_owned(),
-            keys => format!("primary key ({})", keys.join(", ")),
-        }));
+        out.push_str(&format!(
+            "  StarRocks table {}, {}\n",
+            of(target, "starrocks_table"),
+            match keys.as_slice() {
+                [] => "no primary key: rows are appended".to_owned(),
+                keys => format!("primary key ({})", keys.join(", ")),
+            }
+        ));
         out.push_str(&format!("  expected transactions per minute: {}\n", target["transactions_per_minute"]));
         let rows: Vec<Vec<Option<String>>> = columns
             .iter()
             .map(|c| {
                 let cell = |key: &str| c[key].as_str().map(str::to_owned);
-                let name = format!("{}{}", cell("column").unwrap_or_default(), if c["key"] == json!(true) { " (key)" } else { "" });
+                let name = format!(
+                    "{}{}",
+                    cell("column").unwrap_or_default(),
+                    if c["key"] == json!(true) { " (key)" } else { "" }
+                );
                 vec![Some(name), cell("flink"), cell("starrocks"), Some(cell("loss").unwrap_or_else(|| "none".into()))]
             })
             .collect();

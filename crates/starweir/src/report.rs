@@ -36,7 +36,9 @@ pub fn render(name: &str, text: &str, diagnostics: &[Diagnostic], color: bool) -
         let first_line = shown.find('\n').map_or(end, |at| start + at);
         let span = start..first_line.max(start);
         let config = Config::default().with_color(color).with_index_type(IndexType::Byte);
-        let mut report = Report::build(ReportKind::Error, (name, span.clone())).with_config(config).with_message(&diagnostic.message);
+        let mut report = Report::build(ReportKind::Error, (name, span.clone()))
+            .with_config(config)
+            .with_message(&diagnostic.message);
         let mut label = Label::new((name, span)).with_color(Color::Red);
         if !diagnostic.label.is_empty() {
             label = label.with_message(&diagnostic.label);

@@ -126,7 +126,9 @@ async fn run_stage(
         new_job_id: chance::<4>().iter().map(|b| format!("{b:02x}")).collect(),
         fresh: args.fresh,
         stop: stop.clone(),
-        note: Arc::new(move |text| if bar.is_hidden() { eprintln!("note: {text}") } else { bar.println(format!("note: {text}")) }),
+        note: Arc::new(
+            move |text| if bar.is_hidden() { eprintln!("note: {text}") } else { bar.println(format!("note: {text}")) },
+        ),
         at_step: at_step.clone(),
     };
     let started = Instant::now();
@@ -202,7 +204,9 @@ fn open_store(
 ) -> Result<(Box<dyn CheckpointStore>, Temporary)> {
     let args = place.args;
     // Each of several jobs has a folder of its own.
-    let sub = |base: PathBuf| if place.jobs > 1 { base.join(format!("{}-{}", place.job_number, folder_name(name))) } else { base };
+    let sub = |base: PathBuf| {
+        if place.jobs > 1 { base.join(format!("{}-{}", place.job_number, folder_name(name))) } else { base }
+    };
     if is_select {
         return temporary_store();
     }
@@ -227,7 +231,9 @@ fn open_store(
         return Ok((Box::new(LocalStore::open(&sub(directory.join(LOCAL_STATE).join(folder_name(name))))?), None));
     }
     if exactly_once && place.local.is_none() {
-        eprintln!("note: without --state the job's position ends with this process; use --state DIR to go on after a restart");
+        eprintln!(
+            "note: without --state the job's position ends with this process; use --state DIR to go on after a restart"
+        );
     }
     temporary_store()
 }
@@ -260,7 +266,8 @@ fn chance<const N: usize>() -> [u8; N] {
 
 async fn listen_for_stop(stop: StopSignal) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         return;
     };
     let mut asked = 0;

@@ -43,7 +43,13 @@ pub struct TableSummary {
 
 impl Summary {
     /// `process_started_ms` is where the time to the first visible row is counted from.
-    pub fn of(status: &JobStatus, ended: &'static str, elapsed_ms: u64, process_started_ms: i64, error: Option<String>) -> Self {
+    pub fn of(
+        status: &JobStatus,
+        ended: &'static str,
+        elapsed_ms: u64,
+        process_started_ms: i64,
+        error: Option<String>,
+    ) -> Self {
         let first = status.tables.iter().map(|t| t.first_visible_ms.load(Relaxed)).filter(|ms| *ms > 0).min();
         Self {
             job: status.name.clone(),
@@ -78,13 +84,24 @@ impl Summary {
     /// For people, on standard error.
     pub fn text(&self) -> String {
         let plural = |n: u64, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-        let mut out = format!("{} {} in {:.2} s: {}", self.job, self.status, self.elapsed_ms as f64 / 1e3, plural(self.epochs, "epoch"));
+        let mut out = format!(
+            "{} {} in {:.2} s: {}",
+            self.job,
+            self.status,
+            self.elapsed_ms as f64 / 1e3,
+            plural(self.epochs, "epoch")
+        );
         if self.restarts > 0 {
             out.push_str(&format!(", {}", plural(self.restarts, "restart")));
         }
         out.push('\n');
         for source in &self.sources {
-            out.push_str(&format!("  read    {}: {}, {} bytes", source.table, plural(source.rows, "row"), source.bytes));
+            out.push_str(&format!(
+                "  read    {}: {}, {} bytes",
+                source.table,
+                plural(source.rows, "row"),
+                source.bytes
+            ));
             if source.errors > 0 {
                 out.push_str(&format!(", {} skipped as unreadable", source.errors));
             }

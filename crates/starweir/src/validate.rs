@@ -35,11 +35,15 @@ pub async fn command(args: ValidateArgs) -> u8 {
                 checks.push((format!("source {name}"), result));
             }
             for node in &job.graph.sinks {
-                checks.push((format!("target {}", node.sink.name()), node.sink.check().await.map(|()| "fits".to_owned())));
+                checks.push((
+                    format!("target {}", node.sink.name()),
+                    node.sink.check().await.map(|()| "fits".to_owned()),
+                ));
             }
             for info in job.targets.iter().filter(|t| t.connector == "starrocks") {
                 let Some(table) = table_name(info) else { continue };
-                let option = |key: &str| info.options.iter().rev().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
+                let option =
+                    |key: &str| info.options.iter().rev().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
                 let privilege = async {
                     let config = ClientConfig::new(option("load-url"))?
                         .with_login(option("username"), option("password"))
@@ -47,8 +51,10 @@ pub async fn command(args: ValidateArgs) -> u8 {
                     let client = Client::new(config)?;
                     client.health().await?;
                     match client.metadata()?.may_insert(&table).await? {
-                        Some(false) => Err(Error::refused(format!("user {} may not INSERT into {table}", option("username")))
-                            .with_hint(format!("GRANT INSERT ON TABLE {table} TO USER '{}'", option("username")))),
+                        Some(false) => {
+                            Err(Error::refused(format!("user {} may not INSERT into {table}", option("username")))
+                                .with_hint(format!("GRANT INSERT ON TABLE {table} TO USER '{}'", option("username"))))
+                        }
                         Some(true) => Ok("may be written".to_owned()),
                         None => Ok("reachable; the grants do not say whether it may be written".to_owned()),
                     }
@@ -62,7 +68,9 @@ pub async fn command(args: ValidateArgs) -> u8 {
         let list: Vec<_> = (checks.iter())
             .map(|(what, result)| match result {
                 Ok(text) => serde_json::json!({"check": what, "ok": true, "text": text}),
-                Err(error) => serde_json::json!({"check": what, "ok": false, "text": error.chain(), "hint": error.hint()}),
+                Err(error) => {
+                    serde_json::json!({"check": what, "ok": false, "text": error.chain(), "hint": error.hint()})
+                }
             })
             .collect();
         println!("{}", serde_json::json!({"valid": failed.is_none(), "jobs": jobs.len(), "checks": list}));

@@ -34,10 +34,13 @@ pub async fn command(args: WarehouseArgs) -> u8 {
     let (mysql, http) = (warehouse.mysql_addr(), warehouse.http_addr());
     let (host, port, user) = (mysql.ip(), mysql.port(), &args.user);
     let ask = if args.password.is_empty() { "" } else { " -p" };
-    eprintln!("A local StarRocks for development and tests; its data is {}.", match &args.data {
-        Some(dir) => format!("kept in {}", dir.display()),
-        None => "gone when it stops".to_owned(),
-    });
+    eprintln!(
+        "A local StarRocks for development and tests; its data is {}.",
+        match &args.data {
+            Some(dir) => format!("kept in {}", dir.display()),
+            None => "gone when it stops".to_owned(),
+        }
+    );
     eprintln!("  mysql       mysql -h {host} -P {port} -u {user}{ask}");
     eprintln!("  JDBC        jdbc:mysql://{host}:{port}/");
     eprintln!("  SQLAlchemy  starrocks://{user}@{host}:{port}/");

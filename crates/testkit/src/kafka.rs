@@ -31,7 +31,9 @@ fn class_path() -> Result<String> {
     }
     std::fs::create_dir_all(&folder)?;
     let artifact = |group: &str, name: &str, version: &str| {
-        format!("<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>")
+        format!(
+            "<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+        )
     };
     let pom = format!(
         "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
@@ -105,7 +107,12 @@ impl Kafka {
 
     fn java(&self, heap: &str) -> Command {
         let mut command = Command::new("java");
-        command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-Djava.net.preferIPv4Stack=true"]);
+        command.args([
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Djava.awt.headless=true",
+            "-Djava.net.preferIPv4Stack=true",
+        ]);
         command.arg(format!("-Xmx{heap}")).arg("-cp").arg(&self.class_path).stdin(Stdio::null());
         command
     }
@@ -124,7 +131,10 @@ impl Kafka {
             }
             let started = std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
             // It listens a little before it serves.
-            Ok(started && std::fs::read_to_string(&log).is_ok_and(|text| text.is_empty() || text.contains("log4j") || text.contains("Kafka Server started")))
+            Ok(started
+                && std::fs::read_to_string(&log).is_ok_and(|text| {
+                    text.is_empty() || text.contains("log4j") || text.contains("Kafka Server started")
+                }))
         })?;
         self.server = Some(server);
         Ok(())
@@ -149,7 +159,13 @@ impl Kafka {
         for _ in 0..10 {
             let output = self
                 .java("128m")
-                .args(["org.apache.kafka.tools.TopicCommand", "--bootstrap-server", &self.bootstrap(), "--create", "--if-not-exists"])
+                .args([
+                    "org.apache.kafka.tools.TopicCommand",
+                    "--bootstrap-server",
+                    &self.bootstrap(),
+                    "--create",
+                    "--if-not-exists",
+                ])
                 .args(["--topic", name, "--partitions", &partitions.to_string(), "--replication-factor", "1"])
                 .output()?;
             if output.status.success() {

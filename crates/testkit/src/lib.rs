@@ -8,5 +8,5 @@ pub mod proxy;
 
 pub use chance::Chance;
 pub use kafka::Kafka;
-pub use proxy::{Fault, Proxy};
 pub use process::{Server, free_port, wait_until};
+pub use proxy::{Fault, Proxy};

@@ -37,7 +37,11 @@ pub struct Server {
 impl Server {
     /// Starts it and waits for a line on standard output that begins with `ready`; gives that line.
     pub fn start(name: &str, command: &mut Command, ready: &str) -> Result<(Self, String)> {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("{name} could not be started"))?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{name} could not be started"))?;
         let stdout = child.stdout.take().context("no standard output")?;
         let mut reader = BufReader::new(stdout);
         let mut line = String::new();

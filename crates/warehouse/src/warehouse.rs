@@ -61,7 +61,12 @@ pub struct Warehouse {
     stop: CancellationToken,
     tasks: TaskTracker,
     temporary: Option<PathBuf>,
+    /// Threads of our own: planning a deep query needs more stack than a runtime usually gives.
+    runtime: Option<tokio::runtime::Runtime>,
 }
+
+/// Stack of a thread that plans queries, in bytes.
+const STACK_BYTES: usize = 64 << 20;
 
 /// How often transactions are looked at for their time limits.
 const EXPIRE_EVERY: Duration = Duration::from_millis(500);
@@ -84,30 +89,47 @@ impl Warehouse {
             .map_err(|e| Error::internal("cannot open the data directory").with_source(e))??;
         let planner = Planner::new(config.memory_bytes)?;
         let core = Core::new(store, planner, config.user, config.password, config.allow_faults, config.memory_bytes);
-        let listen = async |port: u16, what: &str| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
+            .thread_stack_size(STACK_BYTES)
+            .thread_name("warehouse")
+            .enable_all()
+            .build()
+            .map_err(|e| Error::internal("cannot start the warehouse's threads").with_source(e))?;
+        let mut listeners = Vec::new();
+        for (port, what) in
+            [(config.mysql_port, "MySQL clients"), (config.http_port, "HTTP clients"), (config.be_port, "loads"), (0, "scans")]
+        {
             let address = SocketAddr::new(config.host, port);
-            TcpListener::bind(address).await.map_err(|e| {
+            let bound = runtime.spawn(TcpListener::bind(address)).await.map_err(std::io::Error::other).and_then(|b| b);
+            let listener = bound.map_err(|e| {
                 Error::refused(format!("cannot listen on {address} for {what}"))
                     .with_source(e)
                     .with_hint("another program has the port; name a different one")
-            })
-        };
-        let mysql = listen(config.mysql_port, "MySQL clients").await?;
-        let fe = listen(config.http_port, "HTTP clients").await?;
-        let be = listen(config.be_port, "loads").await?;
-        let thrift = listen(0, "scans").await?;
+            });
+            match listener {
+                Ok(l) => listeners.push(l),
+                Err(e) => {
+                    runtime.shutdown_background();
+                    return Err(e);
+                }
+            }
+        }
+        let [mysql, fe, be, thrift]: [TcpListener; 4] =
+            listeners.try_into().map_err(|_| Error::internal("a listener is missing"))?;
         let address = |l: &TcpListener| l.local_addr().map_err(|e| Error::internal("a listener has no address").with_source(e));
         let addresses = Addresses { mysql: address(&mysql)?, http: address(&fe)?, be: address(&be)?, thrift: address(&thrift)? };
         *core.addresses.write() = Some(addresses);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        tasks.spawn(crate::mysql::server::serve(mysql, core.clone(), stop.clone()));
-        tasks.spawn(server::serve(fe, core.clone(), Door::Fe, stop.clone()));
-        tasks.spawn(server::serve(be, core.clone(), Door::Be, stop.clone()));
-        tasks.spawn(crate::scan::serve(thrift, core.clone(), stop.clone()));
-        tasks.spawn(expire(core.clone(), stop.clone()));
+        let handle = runtime.handle();
+        tasks.spawn_on(crate::mysql::server::serve(mysql, core.clone(), stop.clone()), handle);
+        tasks.spawn_on(server::serve(fe, core.clone(), Door::Fe, stop.clone()), handle);
+        tasks.spawn_on(server::serve(be, core.clone(), Door::Be, stop.clone()), handle);
+        tasks.spawn_on(crate::scan::serve(thrift, core.clone(), stop.clone()), handle);
+        tasks.spawn_on(expire(core.clone(), stop.clone()), handle);
         tasks.close();
-        Ok(Warehouse { core, addresses, stop, tasks, temporary })
+        Ok(Warehouse { core, addresses, stop, tasks, temporary, runtime: Some(runtime) })
     }
 
     pub fn mysql_addr(&self) -> SocketAddr {
@@ -132,20 +154,29 @@ impl Warehouse {
     /// # Errors
     /// `Refused` with the server's sentence and code, from the first statement that failed.
     pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
-        let mut session = Session::new(self.core.clone(), &self.core.user);
-        let mut last = Vec::new();
-        for outcome in session.execute(sql, Vec::new()).await {
-            if let Outcome::Rows(rows) = outcome? {
-                last = rows.batches;
+        let Some(runtime) = &self.runtime else { return Err(Error::internal("the warehouse was shut down")) };
+        let (core, sql) = (self.core.clone(), sql.to_string());
+        let work = runtime.spawn(async move {
+            let user = core.user.clone();
+            let mut session = Session::new(core, &user);
+            let mut last = Vec::new();
+            for outcome in session.execute(&sql, Vec::new()).await {
+                if let Outcome::Rows(rows) = outcome? {
+                    last = rows.batches;
+                }
             }
-        }
-        Ok(last)
+            Ok(last)
+        });
+        work.await.map_err(|e| Error::internal("a query ended unexpectedly").with_source(e))?
     }
 
     /// Closes the ports, ends connections, and lets go of the directory.
-    pub async fn shutdown(self) -> Result<()> {
+    pub async fn shutdown(mut self) -> Result<()> {
         self.stop.cancel();
         let _ = tokio::time::timeout(Duration::from_secs(10), self.tasks.wait()).await;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
         if let Some(dir) = &self.temporary {
             let dir = dir.clone();
             let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(dir)).await;
@@ -160,6 +191,10 @@ impl Warehouse {
 impl Drop for Warehouse {
     fn drop(&mut self) {
         self.stop.cancel();
+        if let Some(runtime) = self.runtime.take() {
+            // Not waited for: this may run on a thread of another runtime.
+            runtime.shutdown_background();
+        }
     }
 }
 

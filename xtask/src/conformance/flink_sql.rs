@@ -10,8 +10,8 @@ use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use serde_json::Value;
 use starweir_model::{ChangeBatch, DataType, RowKind, RowKinds};
 use starweir_sql::{
-    CastMode, ColumnKind, Diagnostic, EvalContext, Input, Outcome, Query, ScanColumn, Session, TableColumn, TableDef, TablePath, cast_column,
-    parse_data_type, parse_script,
+    CastMode, ColumnKind, Diagnostic, EvalContext, Input, Outcome, Query, ScanColumn, Session, TableColumn, TableDef,
+    TablePath, cast_column, parse_data_type, parse_script,
 };
 
 use super::flink_values::{column, normalize, value};
@@ -61,7 +61,8 @@ fn each_line(path: &Path, f: &mut dyn FnMut(&Value)) -> anyhow::Result<()> {
     let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
     for (index, line) in text.lines().enumerate() {
         if !line.trim().is_empty() {
-            let case: Value = serde_json::from_str(line).with_context(|| format!("{}:{}", path.display(), index + 1))?;
+            let case: Value =
+                serde_json::from_str(line).with_context(|| format!("{}:{}", path.display(), index + 1))?;
             f(&case);
         }
     }
@@ -79,7 +80,10 @@ fn guarded(id: &str, group: &str, f: impl FnOnce() -> anyhow::Result<Verdict>) -
         Ok(Ok(verdict)) => verdict,
         Ok(Err(error)) => (Status::Failed, format!("{error:#}")),
         Err(panic) => {
-            let what = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            let what = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
             (Status::Failed, format!("panicked: {}", what.unwrap_or_default()))
         }
     };
@@ -144,13 +148,19 @@ fn execute(query: &Query, ctx: &EvalContext, data: &HashMap<String, Data>) -> Re
         let input = match &branch.input {
             Input::Values(batch) => ChangeBatch::inserts(batch.clone()),
             Input::Scan(scan) => {
-                let rows = data.get(&scan.table.path.name).ok_or_else(|| format!("no rows for {}", scan.table.path.name))?;
+                let rows =
+                    data.get(&scan.table.path.name).ok_or_else(|| format!("no rows for {}", scan.table.path.name))?;
                 let mut columns = Vec::new();
                 for (column, declared) in scan.columns.iter().zip(&scan.schema.columns) {
                     if let ScanColumn::Metadata(key, _) = column {
                         return Err(format!("metadata {key}"));
                     }
-                    columns.push(rows.columns.get(&declared.name).cloned().ok_or_else(|| format!("no column {}", declared.name))?);
+                    columns.push(
+                        rows.columns
+                            .get(&declared.name)
+                            .cloned()
+                            .ok_or_else(|| format!("no column {}", declared.name))?,
+                    );
                 }
                 let options = RecordBatchOptions::new().with_row_count(Some(rows.rows));
                 let fields: Vec<_> = scan
@@ -192,7 +202,11 @@ fn type_text(text: &str) -> String {
         let end = tail.find([',', '>']).unwrap_or(tail.len());
         // "SECOND(3)" holds no comma, "DAY(2) TO SECOND(3)" neither.
         let unit = &tail[..end];
-        out.push_str(if unit.starts_with("YEAR") || unit.starts_with("MONTH") { "INTERVAL MONTH" } else { "INTERVAL SECOND" });
+        out.push_str(if unit.starts_with("YEAR") || unit.starts_with("MONTH") {
+            "INTERVAL MONTH"
+        } else {
+            "INTERVAL SECOND"
+        });
         rest = &tail[end..];
     }
     out.push_str(rest);
@@ -225,7 +239,9 @@ fn expression(case: &Value, rows: &HashMap<String, Value>) -> anyhow::Result<Ver
     let stage = case.get("error").map(|e| text(e, "stage").to_owned());
     // What Flink finds wrong with the types only when it generates code is a matter of the plan here.
     let found_late = case.get("error").is_some_and(|e| {
-        ["ValidationException", "CodeGenException", "TableException: Type is not supported"].iter().any(|w| text(e, "flink").starts_with(w))
+        ["ValidationException", "CodeGenException", "TableException: Type is not supported"]
+            .iter()
+            .any(|w| text(e, "flink").starts_with(w))
     });
     let query = match plan(&mut session, &sql) {
         Ok(query) => query,
@@ -282,9 +298,11 @@ fn expression(case: &Value, rows: &HashMap<String, Value>) -> anyhow::Result<Ver
         if case.get("no_string").is_none()
             && let Some(wanted) = pick("expected", index)
         {
-            let legacy = session.setting("table.exec.legacy-cast-behaviour").is_some_and(|v| v.eq_ignore_ascii_case("enabled"));
+            let legacy =
+                session.setting("table.exec.legacy-cast-behaviour").is_some_and(|v| v.eq_ignore_ascii_case("enabled"));
             let mode = if legacy { CastMode::Legacy } else { CastMode::Strict };
-            let printed = cast_column(array, data_type, &DataType::string(), mode, session.zone()).map_err(|e| anyhow!(e.chain()))?;
+            let printed = cast_column(array, data_type, &DataType::string(), mode, session.zone())
+                .map_err(|e| anyhow!(e.chain()))?;
             let found = value(printed.as_ref(), &DataType::string(), 0);
             if found != wanted {
                 return failed(format!("text {found}, expected {wanted}"));
@@ -319,7 +337,8 @@ fn kind_of(text: &str) -> RowKind {
 fn streaming(case: &Value) -> anyhow::Result<Verdict> {
     let mut session = session_of(case);
     let mut data = HashMap::new();
-    let list = |v: &Value, key: &str| -> Vec<Value> { v.get(key).and_then(Value::as_array).cloned().unwrap_or_default() };
+    let list =
+        |v: &Value, key: &str| -> Vec<Value> { v.get(key).and_then(Value::as_array).cloned().unwrap_or_default() };
     for made in list(case, "tables") {
         let name = text(&made, "name").to_owned();
         if text(&made, "kind") == "view" {
@@ -372,8 +391,11 @@ fn streaming(case: &Value) -> anyhow::Result<Verdict> {
     let mut fold: BTreeMap<String, i64> = BTreeMap::new();
     for change in &batches {
         for row in 0..change.rows() {
-            let cells: Vec<Value> =
-                types.iter().enumerate().map(|(i, t)| normalize(&value(change.column(i).as_ref(), t, row), t)).collect();
+            let cells: Vec<Value> = types
+                .iter()
+                .enumerate()
+                .map(|(i, t)| normalize(&value(change.column(i).as_ref(), t, row), t))
+                .collect();
             let delta = if change.kinds.at(row).is_addition() { 1 } else { -1 };
             *fold.entry(Value::Array(cells).to_string()).or_default() += delta;
         }
@@ -480,7 +502,11 @@ fn script(before: &[String], text: &str, tolerated: usize) -> Verdict {
     for statement in &statements {
         match session.execute(statement) {
             Ok(_) => {}
-            Err(diagnostics) if is_unsupported(&diagnostics) || diagnostics.iter().any(|d| d.message.contains("Java class")) => skipped.push(words(&diagnostics)),
+            Err(diagnostics)
+                if is_unsupported(&diagnostics) || diagnostics.iter().any(|d| d.message.contains("Java class")) =>
+            {
+                skipped.push(words(&diagnostics))
+            }
             Err(diagnostics) => refused.push(words(&diagnostics)),
         }
     }

@@ -43,8 +43,12 @@ pub fn column(data_type: &DataType, values: &[Value]) -> anyhow::Result<ArrayRef
             let bytes = values.iter().map(|v| v.as_str().map(unhex).transpose()).collect::<anyhow::Result<Vec<_>>>()?;
             Arc::new(bytes.into_iter().collect::<BinaryArray>())
         }
-        L::Float | L::Double | L::Decimal(..) | L::Date | L::Time(_) | L::Timestamp(_) => cast_text(texts(), data_type)?,
-        L::TimestampLtz(_) => cast_text(texts().into_iter().map(|v| v.map(|v| v.trim_end_matches('Z').to_owned())).collect(), data_type)?,
+        L::Float | L::Double | L::Decimal(..) | L::Date | L::Time(_) | L::Timestamp(_) => {
+            cast_text(texts(), data_type)?
+        }
+        L::TimestampLtz(_) => {
+            cast_text(texts().into_iter().map(|v| v.map(|v| v.trim_end_matches('Z').to_owned())).collect(), data_type)?
+        }
         L::Array(element) => {
             let (items, lengths) = flatten(values)?;
             let inner = column(element, &items)?;
@@ -58,7 +62,8 @@ pub fn column(data_type: &DataType, values: &[Value]) -> anyhow::Result<ArrayRef
                 _ => bail!("not a map"),
             };
             let (pairs, lengths) = flatten(values)?;
-            let part = |n: usize| -> Vec<Value> { pairs.iter().map(|p| p.get(n).cloned().unwrap_or(Value::Null)).collect() };
+            let part =
+                |n: usize| -> Vec<Value> { pairs.iter().map(|p| p.get(n).cloned().unwrap_or(Value::Null)).collect() };
             let (keys, values_) = (column(&key, &part(0))?, column(&value, &part(1))?);
             let fields = Fields::from(vec![
                 Field::new("key", keys.data_type().clone(), false),
@@ -66,7 +71,13 @@ pub fn column(data_type: &DataType, values: &[Value]) -> anyhow::Result<ArrayRef
             ]);
             let entries = StructArray::try_new(fields.clone(), vec![keys, values_], None)?;
             let field = Field::new("entries", ArrowType::Struct(fields), false);
-            Arc::new(MapArray::try_new(Arc::new(field), OffsetBuffer::from_lengths(lengths), entries, nulls(values), false)?)
+            Arc::new(MapArray::try_new(
+                Arc::new(field),
+                OffsetBuffer::from_lengths(lengths),
+                entries,
+                nulls(values),
+                false,
+            )?)
         }
         L::Row(members) => {
             let mut columns = Vec::new();
@@ -149,7 +160,11 @@ pub fn value(array: &dyn Array, data_type: &DataType, row: usize) -> Value {
         L::Time(_) => {
             let millis = array.as_primitive::<t::Time32MillisecondType>().value(row);
             let seconds = millis / 1000;
-            let fraction = if millis % 1000 == 0 { String::new() } else { format!(".{:03}", millis % 1000).trim_end_matches('0').to_owned() };
+            let fraction = if millis % 1000 == 0 {
+                String::new()
+            } else {
+                format!(".{:03}", millis % 1000).trim_end_matches('0').to_owned()
+            };
             Value::String(format!("{:02}:{:02}:{:02}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60))
         }
         L::Timestamp(_) | L::TimestampLtz(_) => {
@@ -160,7 +175,10 @@ pub fn value(array: &dyn Array, data_type: &DataType, row: usize) -> Value {
             let owned = array.slice(row, 1);
             let printed = starweir_sql::format_value(&owned, &wide, 0, Zone::UTC).unwrap_or_default();
             let printed = printed.trim_end_matches('0').trim_end_matches('.');
-            let zulu = matches!(array.data_type(), ArrowType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, Some(_)));
+            let zulu = matches!(
+                array.data_type(),
+                ArrowType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, Some(_))
+            );
             Value::String(format!("{printed}{}", if zulu { "Z" } else { "" }))
         }
         L::Array(element) => {
@@ -171,7 +189,9 @@ pub fn value(array: &dyn Array, data_type: &DataType, row: usize) -> Value {
         L::Multiset(element) => pairs(array, element, &DataType::not_null(L::Int), row),
         L::Row(fields) => {
             let members = array.as_struct();
-            Value::Array(fields.iter().enumerate().map(|(n, f)| value(members.column(n).as_ref(), &f.data_type, row)).collect())
+            Value::Array(
+                fields.iter().enumerate().map(|(n, f)| value(members.column(n).as_ref(), &f.data_type, row)).collect(),
+            )
         }
         _ => text(array),
     }
@@ -180,7 +200,9 @@ pub fn value(array: &dyn Array, data_type: &DataType, row: usize) -> Value {
 fn pairs(array: &dyn Array, key: &DataType, inner: &DataType, row: usize) -> Value {
     let entries = array.as_map().value(row);
     let mut list: Vec<Value> = (0..entries.len())
-        .map(|i| Value::Array(vec![value(entries.column(0).as_ref(), key, i), value(entries.column(1).as_ref(), inner, i)]))
+        .map(|i| {
+            Value::Array(vec![value(entries.column(0).as_ref(), key, i), value(entries.column(1).as_ref(), inner, i)])
+        })
         .collect();
     list.sort_by_key(ToString::to_string);
     Value::Array(list)

@@ -137,7 +137,8 @@ pub fn main(args: Args) -> anyhow::Result<ExitCode> {
         println!("baseline: {} cases", baseline.passed.len());
     } else {
         let baseline = read_baseline(&baseline_path)?;
-        let lost: Vec<&Case> = cases.iter().filter(|c| c.status != Status::Passed && baseline.passed.contains(&c.id)).collect();
+        let lost: Vec<&Case> =
+            cases.iter().filter(|c| c.status != Status::Passed && baseline.passed.contains(&c.id)).collect();
         for case in &lost {
             println!("REGRESSED {}: {}", case.id, case.reason);
         }

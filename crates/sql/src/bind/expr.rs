@@ -84,7 +84,8 @@ pub(crate) fn cast_with(expr: Typed, target: &L, mode: Mode) -> Typed {
         Mode::Legacy => "LEGACY_CAST",
     };
     // A literal of a fixed meaning is converted now.
-    if let (Some(array), true) = (expr.as_literal(), !matches!(from, L::TimestampLtz(_)) && !matches!(to, L::TimestampLtz(_)))
+    if let (Some(array), true) =
+        (expr.as_literal(), !matches!(from, L::TimestampLtz(_)) && !matches!(to, L::TimestampLtz(_)))
         && let Ok(converted) = (Caster { mode, zone: time::Zone::UTC }).cast(array, &from, &to)
         && converted.logical_null_count() == array.logical_null_count()
     {
@@ -139,18 +140,24 @@ impl ExprBinder<'_> {
             }
             ExprKind::Timestamp(text) => {
                 let nanos = strict_timestamp(text).ok_or_else(|| {
-                    Diagnostic::at(span.clone(), format!("'{text}' is no TIMESTAMP")).with_hint("write TIMESTAMP '2020-01-31 13:05:09.123'")
+                    Diagnostic::at(span.clone(), format!("'{text}' is no TIMESTAMP"))
+                        .with_hint("write TIMESTAMP '2020-01-31 13:05:09.123'")
                 })?;
                 let digits = fraction_digits(text).min(9);
                 let array = timestamps(std::iter::once(Some(nanos)), digits, false)
                     .map_err(|e| Diagnostic::at(span.clone(), e.message))?;
                 Ok(Typed::literal(array, DataType::not_null(L::Timestamp(digits)), span))
             }
-            ExprKind::Interval { value, negative, from, to } => interval_literal(value, *negative, from, to.as_deref(), span),
+            ExprKind::Interval { value, negative, from, to } => {
+                interval_literal(value, *negative, from, to.as_deref(), span)
+            }
             ExprKind::Negate(inner) => self.negate(inner, span),
             ExprKind::Positive(inner) => {
                 let inner = self.bind(inner)?;
-                if !inner.data_type.logical.is_numeric() && !types::is_interval(&inner.data_type.logical) && !inner.is_null_literal() {
+                if !inner.data_type.logical.is_numeric()
+                    && !types::is_interval(&inner.data_type.logical)
+                    && !inner.is_null_literal()
+                {
                     return Err(Diagnostic::at(span, format!("'+' does not apply to {}", inner.data_type.logical)));
                 }
                 Ok(inner)
@@ -214,7 +221,9 @@ impl ExprBinder<'_> {
                 let bound = functions::string::like(name, args, span.clone())?;
                 if *negated { self.negated(bound, span) } else { Ok(bound) }
             }
-            ExprKind::Case { operand, whens, otherwise } => self.case(operand.as_deref(), whens, otherwise.as_deref(), span),
+            ExprKind::Case { operand, whens, otherwise } => {
+                self.case(operand.as_deref(), whens, otherwise.as_deref(), span)
+            }
             ExprKind::Cast { expr, target, is_try } => self.cast(expr, target, *is_try, span),
             ExprKind::Call(call) => self.call(call, span),
             ExprKind::Array(items) => self.array(items, span),
@@ -251,7 +260,9 @@ impl ExprBinder<'_> {
             ExprKind::InQuery { .. } => Err(Diagnostic::unsupported(span, "IN with a query (a join)")),
             ExprKind::Exists(_) => Err(Diagnostic::unsupported(span, "EXISTS (a join)")),
             ExprKind::Subquery(_) => Err(Diagnostic::unsupported(span, "a query as a value (a join)")),
-            ExprKind::Quantified { span, .. } => Err(Diagnostic::unsupported(span.clone(), "a comparison with ANY, SOME or ALL")),
+            ExprKind::Quantified { span, .. } => {
+                Err(Diagnostic::unsupported(span.clone(), "a comparison with ANY, SOME or ALL"))
+            }
             ExprKind::CollectionQuery(what) => Err(Diagnostic::unsupported(span, what)),
             ExprKind::Named { .. } => Err(Diagnostic::unsupported(span, "a named argument here")),
             ExprKind::Descriptor(_) | ExprKind::TableArg(_) => {
@@ -292,7 +303,10 @@ impl ExprBinder<'_> {
     /// `expr.field`.
     pub fn field(&self, base: Typed, field: &str, field_span: Span) -> Parse<Typed> {
         let L::Row(fields) = &base.data_type.logical else {
-            return Err(Diagnostic::at(field_span, format!("{} has no field '{field}': it is no ROW", base.data_type.logical)));
+            return Err(Diagnostic::at(
+                field_span,
+                format!("{} has no field '{field}': it is no ROW", base.data_type.logical),
+            ));
         };
         let Some(index) = fields.iter().position(|f| f.name == field) else {
             let known = fields.iter().map(|f| f.name.as_str());
@@ -328,8 +342,11 @@ impl ExprBinder<'_> {
             return Ok(convert(bound, &L::Boolean));
         }
         if bound.data_type.logical != L::Boolean {
-            return Err(Diagnostic::at(expr.span.clone(), format!("{what} takes a BOOLEAN, this is {}", bound.data_type.logical))
-                .with_label(bound.data_type.logical.to_string()));
+            return Err(Diagnostic::at(
+                expr.span.clone(),
+                format!("{what} takes a BOOLEAN, this is {}", bound.data_type.logical),
+            )
+            .with_label(bound.data_type.logical.to_string()));
         }
         Ok(bound)
     }
@@ -354,10 +371,12 @@ impl ExprBinder<'_> {
             span,
             Arc::new(|_: &EvalContext, args: &[Val], _: usize| {
                 if let Some(months) = args[0].array.as_primitive_opt::<arrow::datatypes::IntervalYearMonthType>() {
-                    return Ok(Arc::new(months.unary::<_, arrow::datatypes::IntervalYearMonthType>(i32::wrapping_neg)) as ArrayRef);
+                    return Ok(Arc::new(months.unary::<_, arrow::datatypes::IntervalYearMonthType>(i32::wrapping_neg))
+                        as ArrayRef);
                 }
                 if let Some(d) = args[0].array.as_primitive_opt::<arrow::datatypes::DurationMillisecondType>() {
-                    return Ok(Arc::new(d.unary::<_, arrow::datatypes::DurationMillisecondType>(i64::wrapping_neg)) as ArrayRef);
+                    return Ok(Arc::new(d.unary::<_, arrow::datatypes::DurationMillisecondType>(i64::wrapping_neg))
+                        as ArrayRef);
                 }
                 arrow::compute::kernels::numeric::neg_wrapping(&args[0].array).map_err(arrow_error)
             }),
@@ -379,7 +398,10 @@ impl ExprBinder<'_> {
                 let period = |e: &Expr| -> Parse<(Typed, Typed)> {
                     match &e.kind {
                         ExprKind::Row(items) if items.len() == 2 => Ok((self.bind(&items[0])?, self.bind(&items[1])?)),
-                        _ => Err(Diagnostic::at(e.span.clone(), "OVERLAPS takes a period: (start, end) or (start, interval)")),
+                        _ => Err(Diagnostic::at(
+                            e.span.clone(),
+                            "OVERLAPS takes a period: (start, end) or (start, interval)",
+                        )),
                     }
                 };
                 let ((a, b), (c, d)) = (period(left)?, period(right)?);
@@ -413,7 +435,10 @@ impl ExprBinder<'_> {
     fn compare(&self, op: Op, left: Typed, right: Typed, span: Span) -> Parse<Typed> {
         let nested = |l: &L| matches!(l, L::Array(_) | L::Map(..) | L::Multiset(_) | L::Row(_));
         if !matches!(op, Op::Eq | Op::NotEq) && nested(&left.data_type.logical) {
-            return Err(Diagnostic::at(span, format!("{} can not be ordered with '{}'", left.data_type.logical, op.symbol())));
+            return Err(Diagnostic::at(
+                span,
+                format!("{} can not be ordered with '{}'", left.data_type.logical, op.symbol()),
+            ));
         }
         if let (Node::Column(a), Node::Column(b)) = (&left.node, &right.node)
             && a == b
@@ -422,7 +447,8 @@ impl ExprBinder<'_> {
             // A column equals itself where it is not NULL, NaN too: the planner of Flink says so.
             let data_type = bool_type(left.data_type.nullable);
             let kernel = Arc::new(|_: &EvalContext, args: &[Val], rows: usize| {
-                Ok(Arc::new((0..rows).map(|row| (!args[0].is_null(row)).then_some(true)).collect::<BooleanArray>()) as ArrayRef)
+                Ok(Arc::new((0..rows).map(|row| (!args[0].is_null(row)).then_some(true)).collect::<BooleanArray>())
+                    as ArrayRef)
             });
             return Ok(Typed::call(op.symbol(), vec![left, right], data_type, span, kernel).total());
         }
@@ -444,7 +470,8 @@ impl ExprBinder<'_> {
         }
         let both = |target: &L, left: Typed, right: Typed| Ok((convert(left, target), convert(right, target)));
         let refused = || {
-            Err(Diagnostic::at(span.clone(), format!("{a} and {b} can not be compared")).with_hint("write a CAST around one of them"))
+            Err(Diagnostic::at(span.clone(), format!("{a} and {b} can not be compared"))
+                .with_hint("write a CAST around one of them"))
         };
         if a.is_numeric() && b.is_numeric() {
             // Decimals of different scales are compared exactly as they are.
@@ -479,7 +506,8 @@ impl ExprBinder<'_> {
         }
         if (a == L::Boolean && b.is_character()) || (a.is_character() && b == L::Boolean) {
             // Flink compares the printed forms of different kinds, TRUE with its legacy text.
-            let text = |e: Typed| if e.data_type.logical == L::Boolean { cast_with(e, &L::STRING, Mode::Strict) } else { e };
+            let text =
+                |e: Typed| if e.data_type.logical == L::Boolean { cast_with(e, &L::STRING, Mode::Strict) } else { e };
             return Ok((text(left), text(right)));
         }
         match (&a, &b) {
@@ -491,12 +519,13 @@ impl ExprBinder<'_> {
                 Some(common) => both(&common.logical, left, right),
                 None => refused(),
             },
-            (L::Array(_), L::Array(_)) | (L::Map(..), L::Map(..)) | (L::Multiset(_), L::Multiset(_)) | (L::Row(_), L::Row(_)) => {
-                match types::common(&left.data_type, &right.data_type) {
-                    Some(common) => both(&common.logical, left, right),
-                    None => refused(),
-                }
-            }
+            (L::Array(_), L::Array(_))
+            | (L::Map(..), L::Map(..))
+            | (L::Multiset(_), L::Multiset(_))
+            | (L::Row(_), L::Row(_)) => match types::common(&left.data_type, &right.data_type) {
+                Some(common) => both(&common.logical, left, right),
+                None => refused(),
+            },
             _ => refused(),
         }
     }
@@ -513,7 +542,8 @@ impl ExprBinder<'_> {
                     span,
                     Arc::new(move |_: &EvalContext, args: &[Val], rows: usize| {
                         let arg = &args[0];
-                        Ok(Arc::new((0..rows).map(|row| Some(arg.is_null(row) != negated)).collect::<BooleanArray>()) as ArrayRef)
+                        Ok(Arc::new((0..rows).map(|row| Some(arg.is_null(row) != negated)).collect::<BooleanArray>())
+                            as ArrayRef)
                     }),
                 )
                 .total());
@@ -556,7 +586,15 @@ impl ExprBinder<'_> {
         .total())
     }
 
-    fn between(&self, expr: &Expr, low: &Expr, high: &Expr, negated: bool, symmetric: bool, span: Span) -> Parse<Typed> {
+    fn between(
+        &self,
+        expr: &Expr,
+        low: &Expr,
+        high: &Expr,
+        negated: bool,
+        symmetric: bool,
+        span: Span,
+    ) -> Parse<Typed> {
         let (value, low, high) = (self.bind(expr)?, self.bind(low)?, self.bind(high)?);
         let within = |low: &Typed, high: &Typed| -> Parse<Typed> {
             let above = self.compare(Op::GreaterEq, value.clone(), low.clone(), span.clone())?;
@@ -595,11 +633,19 @@ impl ExprBinder<'_> {
             };
             equals.push(equal);
         }
-        let Some(result) = any_of(equals, &span) else { return Err(Diagnostic::at(span, "IN takes at least one value")) };
+        let Some(result) = any_of(equals, &span) else {
+            return Err(Diagnostic::at(span, "IN takes at least one value"));
+        };
         if negated { self.negated(result, span) } else { Ok(result) }
     }
 
-    fn case(&self, operand: Option<&Expr>, whens: &[(Expr, Expr)], otherwise: Option<&Expr>, span: Span) -> Parse<Typed> {
+    fn case(
+        &self,
+        operand: Option<&Expr>,
+        whens: &[(Expr, Expr)],
+        otherwise: Option<&Expr>,
+        span: Span,
+    ) -> Parse<Typed> {
         let operand = operand.map(|o| self.bind(o)).transpose()?;
         let mut bound = Vec::with_capacity(whens.len());
         for (when, then) in whens {
@@ -646,15 +692,7 @@ impl ExprBinder<'_> {
         }
         let mode = if is_try { Mode::Try } else { self.settings.mode() };
         let nullable = arg.data_type.nullable || is_try;
-        let mut logical = to.logical.clone();
-        // Values of TIME keep milliseconds whatever the precision says.
-        if let L::Row(target_fields) = &mut logical
-            && let L::Row(_) = from
-        {
-            for field in target_fields.iter_mut() {
-                field.data_type.nullable = field.data_type.nullable || field.data_type.nullable;
-            }
-        }
+        let logical = to.logical.clone();
         if arg.is_null_literal() {
             return Ok(convert(arg, &logical));
         }
@@ -765,7 +803,10 @@ impl ExprBinder<'_> {
             return Err(Diagnostic::at(name_span, format!("{name} does not take '*'")));
         }
         if call.distinct || call.filter.is_some() || call.within_group.is_some() {
-            return Err(Diagnostic::at(name_span, format!("{name} is no aggregate: DISTINCT, FILTER and WITHIN GROUP do not apply")));
+            return Err(Diagnostic::at(
+                name_span,
+                format!("{name} is no aggregate: DISTINCT, FILTER and WITHIN GROUP do not apply"),
+            ));
         }
         if call.name.parts.len() > 1 {
             return Err(functions::unknown(call.name.last(), name_span));
@@ -776,7 +817,10 @@ impl ExprBinder<'_> {
                 return Err(Diagnostic::at(span, format!("{name} takes a unit and two values")));
             };
             let ExprKind::Name(unit_name) = &unit.kind else {
-                return Err(Diagnostic::at(unit.span.clone(), format!("{name} takes a unit of time first, such as DAY")));
+                return Err(Diagnostic::at(
+                    unit.span.clone(),
+                    format!("{name} takes a unit of time first, such as DAY"),
+                ));
             };
             let args = rest.iter().map(|a| self.bind(a)).collect::<Parse<Vec<_>>>()?;
             return functions::temporal::timestamp_arithmetic(&name, unit_name.last(), unit.span.clone(), args, span);
@@ -828,7 +872,8 @@ fn any_of(mut conditions: Vec<Typed>, span: &Span) -> Option<Typed> {
 pub(crate) fn case_of(whens: Vec<(Typed, Typed)>, otherwise: Typed, span: Span) -> Parse<Typed> {
     let values = whens.iter().map(|(_, then)| &then.data_type).chain(std::iter::once(&otherwise.data_type));
     let Some(data_type) = types::common_of(values) else {
-        let kinds: Vec<_> = whens.iter().map(|(_, t)| t).chain([&otherwise]).map(|t| t.data_type.logical.to_string()).collect();
+        let kinds: Vec<_> =
+            whens.iter().map(|(_, t)| t).chain([&otherwise]).map(|t| t.data_type.logical.to_string()).collect();
         return Err(Diagnostic::at(span, format!("the results of CASE have no common type: {}", kinds.join(", "))));
     };
     if data_type.logical == L::Null {
@@ -851,7 +896,10 @@ pub(crate) fn pad_char(expr: Typed, target: &L) -> Typed {
 /// `args[0][0], args[1][0], …, args[0][1], …` as one column.
 fn zip_values(args: &[Val], rows: usize, element: &DataType) -> starweir_model::Result<ArrayRef> {
     let target = element.to_arrow();
-    let arrays = args.iter().map(|a| crate::eval::with_arrow_type(&a.array, &target)).collect::<starweir_model::Result<Vec<_>>>()?;
+    let arrays = args
+        .iter()
+        .map(|a| crate::eval::with_arrow_type(&a.array, &target))
+        .collect::<starweir_model::Result<Vec<_>>>()?;
     if rows == 0 || arrays.is_empty() {
         return Ok(new_empty_array(&target));
     }
@@ -891,7 +939,11 @@ fn number_literal(text: &str, negative: bool, span: Span) -> Parse<Typed> {
             let array = Decimal128Array::from(vec![if negative { -value } else { value }])
                 .with_precision_and_scale(precision as u8, scale as i8)
                 .map_err(|_| bad())?;
-            return Ok(Typed::literal(Arc::new(array), DataType::not_null(L::Decimal(precision as u8, scale as u8)), span));
+            return Ok(Typed::literal(
+                Arc::new(array),
+                DataType::not_null(L::Decimal(precision as u8, scale as u8)),
+                span,
+            ));
         }
         return number_literal(whole, negative, span);
     }
@@ -943,8 +995,11 @@ fn strict_timestamp(text: &str) -> Option<i128> {
 
 fn interval_literal(value: &str, negative: bool, from: &str, to: Option<&str>, span: Span) -> Parse<Typed> {
     let bad = || {
-        Diagnostic::at(span.clone(), format!("'{value}' is no interval of {from}{}", to.map(|t| format!(" TO {t}")).unwrap_or_default()))
-            .with_label("not an interval")
+        Diagnostic::at(
+            span.clone(),
+            format!("'{value}' is no interval of {from}{}", to.map(|t| format!(" TO {t}")).unwrap_or_default()),
+        )
+        .with_label("not an interval")
     };
     let trimmed = value.trim();
     let (sign, body) = match trimmed.as_bytes().first() {
@@ -954,7 +1009,11 @@ fn interval_literal(value: &str, negative: bool, from: &str, to: Option<&str>, s
     };
     let sign = if negative { -sign } else { sign };
     let int = |s: &str| -> Parse<i64> {
-        if s.is_empty() || s.len() > 18 || !s.bytes().all(|b| b.is_ascii_digit()) { Err(bad()) } else { s.parse().map_err(|_| bad()) }
+        if s.is_empty() || s.len() > 18 || !s.bytes().all(|b| b.is_ascii_digit()) {
+            Err(bad())
+        } else {
+            s.parse().map_err(|_| bad())
+        }
     };
     let year_month = |months: i64| -> Parse<Typed> {
         let months = i32::try_from(months).map_err(|_| bad())?;

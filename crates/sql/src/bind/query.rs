@@ -38,7 +38,12 @@ pub(crate) struct RelBranch {
 #[derive(Clone)]
 enum RelInput {
     /// A table with all the columns a connector can give.
-    Scan { table: Arc<TableDef>, options: Vec<TableOption>, columns: Vec<ScanColumn>, declared: Vec<Column> },
+    Scan {
+        table: Arc<TableDef>,
+        options: Vec<TableOption>,
+        columns: Vec<ScanColumn>,
+        declared: Vec<Column>,
+    },
     Values(RecordBatch),
 }
 
@@ -114,7 +119,11 @@ impl QueryBinder<'_> {
                     (SetOp::Except, _) => "EXCEPT",
                 };
                 let diagnostic = Diagnostic::unsupported(op_span.clone(), what);
-                Err(if *op == SetOp::Union { diagnostic.with_hint("UNION ALL keeps duplicates and needs no state") } else { diagnostic })
+                Err(if *op == SetOp::Union {
+                    diagnostic.with_hint("UNION ALL keeps duplicates and needs no state")
+                } else {
+                    diagnostic
+                })
             }
         }
     }
@@ -135,9 +144,17 @@ impl QueryBinder<'_> {
         let count = bound.len();
         for index in 0..width {
             let Some(data_type) = types::common_of(bound.iter().map(|r| &r[index].data_type)) else {
-                return Err(Diagnostic::at(span, format!("column {} of VALUES has values of no common type", index + 1)));
+                return Err(Diagnostic::at(
+                    span,
+                    format!("column {} of VALUES has values of no common type", index + 1),
+                ));
             };
-            columns.push(ScopeColumn { qualifier: None, path: None, name: format!("EXPR${index}"), data_type: data_type.clone() });
+            columns.push(ScopeColumn {
+                qualifier: None,
+                path: None,
+                name: format!("EXPR${index}"),
+                data_type: data_type.clone(),
+            });
             let cells: Vec<Typed> = bound.iter().map(|r| pad_char(r[index].clone(), &data_type.logical)).collect();
             exprs.push(one_of(cells, data_type, span.clone())?);
         }
@@ -164,7 +181,12 @@ impl QueryBinder<'_> {
         if let Some(span) = &select.distinct {
             return Err(Diagnostic::unsupported(span.clone(), "SELECT DISTINCT"));
         }
-        for (clause, what) in [(&select.group_by, "GROUP BY"), (&select.having, "HAVING"), (&select.window, "WINDOW"), (&select.qualify, "QUALIFY")] {
+        for (clause, what) in [
+            (&select.group_by, "GROUP BY"),
+            (&select.having, "HAVING"),
+            (&select.window, "WINDOW"),
+            (&select.qualify, "QUALIFY"),
+        ] {
             if let Some(span) = clause {
                 return Err(Diagnostic::unsupported(span.clone(), what));
             }
@@ -197,8 +219,11 @@ impl QueryBinder<'_> {
                                     continue;
                                 }
                                 let known = rel.scope.columns.iter().filter_map(|c| c.qualifier.as_deref());
-                                return Err(Diagnostic::at(name.span(), format!("there is no table '{}' here", name.text()))
-                                    .with_nearest(name.last(), known));
+                                return Err(Diagnostic::at(
+                                    name.span(),
+                                    format!("there is no table '{}' here", name.text()),
+                                )
+                                .with_nearest(name.last(), known));
                             }
                             picked
                         }
@@ -239,7 +264,9 @@ impl QueryBinder<'_> {
     fn row_star(&self, scope: &Scope, name: &ast::Name) -> Parse<Option<Vec<(Typed, String)>>> {
         let binder = ExprBinder { scope, settings: self.settings };
         let span = name.span();
-        let Ok(base) = binder.bind(&ast::Expr::new(ExprKind::Name(name.clone()), span.clone())) else { return Ok(None) };
+        let Ok(base) = binder.bind(&ast::Expr::new(ExprKind::Name(name.clone()), span.clone())) else {
+            return Ok(None);
+        };
         let L::Row(fields) = base.data_type.logical.clone() else { return Ok(None) };
         fields
             .into_iter()
@@ -250,7 +277,9 @@ impl QueryBinder<'_> {
 
     fn table_ref(&self, table: &TableRef, ctes: &Ctes) -> Parse<Rel> {
         match table {
-            TableRef::Table { name, hints, system_time, alias, .. } => self.table(name, hints, system_time.as_ref(), alias, ctes),
+            TableRef::Table { name, hints, system_time, alias, .. } => {
+                self.table(name, hints, system_time.as_ref(), alias, ctes)
+            }
             TableRef::Derived { query, alias, span, .. } => {
                 let mut rel = self.query(query, ctes)?;
                 requalify(&mut rel, alias, span)?;
@@ -272,7 +301,10 @@ impl QueryBinder<'_> {
                     match right.as_ref() {
                         TableRef::Function { call, span, .. } => return Err(self.table_function(call, span)),
                         TableRef::Table { system_time: Some(time), .. } => {
-                            return Err(Diagnostic::unsupported(time.span.clone(), "a lookup or temporal join (FOR SYSTEM_TIME AS OF)"));
+                            return Err(Diagnostic::unsupported(
+                                time.span.clone(),
+                                "a lookup or temporal join (FOR SYSTEM_TIME AS OF)",
+                            ));
                         }
                         TableRef::Derived { lateral: true, span, .. } => {
                             return Err(Diagnostic::unsupported(span.clone(), "LATERAL over a query"));
@@ -292,7 +324,8 @@ impl QueryBinder<'_> {
             TableRef::Other { what, span } => {
                 let diagnostic = Diagnostic::unsupported(span.clone(), what);
                 Err(if what == "MATCH_RECOGNIZE" {
-                    Diagnostic::at(span.clone(), "MATCH_RECOGNIZE is not supported, now or later").with_label("run this script on Apache Flink")
+                    Diagnostic::at(span.clone(), "MATCH_RECOGNIZE is not supported, now or later")
+                        .with_label("run this script on Apache Flink")
                 } else {
                     diagnostic
                 })
@@ -331,7 +364,9 @@ impl QueryBinder<'_> {
             match &element.logical {
                 L::Row(fields) => fields
                     .iter()
-                    .map(|f| (f.name.clone(), f.data_type.clone().with_nullable(f.data_type.nullable || element.nullable)))
+                    .map(|f| {
+                        (f.name.clone(), f.data_type.clone().with_nullable(f.data_type.nullable || element.nullable))
+                    })
                     .collect(),
                 _ => vec![("EXPR$0".to_owned(), element.clone())],
             }
@@ -341,14 +376,22 @@ impl QueryBinder<'_> {
             L::Map(key, value) => {
                 vec![("KEY".to_owned(), key.as_ref().clone()), ("VALUE".to_owned(), value.as_ref().clone())]
             }
-            other => return Err(Diagnostic::at(expr.span.clone(), format!("UNNEST takes an ARRAY, MAP or MULTISET, this is {other}"))),
+            other => {
+                return Err(Diagnostic::at(
+                    expr.span.clone(),
+                    format!("UNNEST takes an ARRAY, MAP or MULTISET, this is {other}"),
+                ));
+            }
         };
         if *ordinality {
             added.push(("ORDINALITY".to_owned(), DataType::not_null(L::Int)));
         }
         if !alias.columns.is_empty() {
             if alias.columns.len() != added.len() {
-                return Err(Diagnostic::at(span.clone(), format!("UNNEST gives {} columns, but {} names are written", added.len(), alias.columns.len())));
+                return Err(Diagnostic::at(
+                    span.clone(),
+                    format!("UNNEST gives {} columns, but {} names are written", added.len(), alias.columns.len()),
+                ));
             }
             for (column, name) in added.iter_mut().zip(&alias.columns) {
                 column.0.clone_from(&name.name);
@@ -380,7 +423,10 @@ impl QueryBinder<'_> {
             let condition = ExprBinder { scope: &base.scope, settings: self.settings }.condition(on, "ON")?;
             let always = matches!(&condition.node, Node::Literal(a) if a.logical_null_count() == 0 && crate::eval::as_bool(a).is_ok_and(|b| b.value(0)));
             if outer && !always {
-                return Err(Diagnostic::unsupported(on.span.clone(), "LEFT JOIN UNNEST with another condition than TRUE"));
+                return Err(Diagnostic::unsupported(
+                    on.span.clone(),
+                    "LEFT JOIN UNNEST with another condition than TRUE",
+                ));
             }
             if !always {
                 for branch in &mut base.branches {
@@ -391,7 +437,14 @@ impl QueryBinder<'_> {
         Ok(base)
     }
 
-    fn table(&self, name: &ast::Name, hints: &[Hint], system_time: Option<&ast::Expr>, alias: &ast::Alias, ctes: &Ctes) -> Parse<Rel> {
+    fn table(
+        &self,
+        name: &ast::Name,
+        hints: &[Hint],
+        system_time: Option<&ast::Expr>,
+        alias: &ast::Alias,
+        ctes: &Ctes,
+    ) -> Parse<Rel> {
         if let Some(time) = system_time {
             return Err(Diagnostic::unsupported(time.span.clone(), "FOR SYSTEM_TIME AS OF"));
         }
@@ -401,7 +454,11 @@ impl QueryBinder<'_> {
             let mut rel = rel.clone();
             check_no_options(hints, "a query of WITH")?;
             let span = name.span();
-            let alias = if alias.name.is_some() { alias.clone() } else { ast::Alias { name: Some(single.clone()), columns: Vec::new() } };
+            let alias = if alias.name.is_some() {
+                alias.clone()
+            } else {
+                ast::Alias { name: Some(single.clone()), columns: Vec::new() }
+            };
             requalify(&mut rel, &alias, &span)?;
             return Ok(rel);
         }
@@ -474,7 +531,9 @@ impl QueryBinder<'_> {
                     columns.push(ScanColumn::Physical(physical));
                     physical += 1;
                 }
-                ColumnKind::Metadata { key, .. } => columns.push(ScanColumn::Metadata(key.clone(), column.data_type.clone())),
+                ColumnKind::Metadata { key, .. } => {
+                    columns.push(ScanColumn::Metadata(key.clone(), column.data_type.clone()))
+                }
                 ColumnKind::Computed(_) => continue,
             }
             declared.push(Column::new(column.name.clone(), column.data_type.clone()));
@@ -486,7 +545,9 @@ impl QueryBinder<'_> {
         for column in &table.columns {
             if let ColumnKind::Computed(text) = &column.kind {
                 let parsed = parse_expression(text).map_err(|d| inside_table(d, table))?;
-                let bound = ExprBinder { scope: &given, settings: self.settings }.bind(&parsed).map_err(|d| inside_table(d, table))?;
+                let bound = ExprBinder { scope: &given, settings: self.settings }
+                    .bind(&parsed)
+                    .map_err(|d| inside_table(d, table))?;
                 scope.columns.push(scoped(&column.name, bound.data_type.clone()));
                 exprs.push(bound);
             } else {
@@ -503,9 +564,14 @@ impl QueryBinder<'_> {
         }
         if let Some(watermark) = &table.watermark {
             let parsed = parse_expression(&watermark.expression).map_err(|d| inside_table(d, table))?;
-            let bound = ExprBinder { scope: &scope, settings: self.settings }.bind(&parsed).map_err(|d| inside_table(d, table))?;
+            let bound = ExprBinder { scope: &scope, settings: self.settings }
+                .bind(&parsed)
+                .map_err(|d| inside_table(d, table))?;
             if !types::is_timestamp(&bound.data_type.logical) {
-                return Err(Diagnostic::at(table.span.clone(), format!("the watermark of {} is {}, not a TIMESTAMP", table.path.name, bound.data_type.logical)));
+                return Err(Diagnostic::at(
+                    table.span.clone(),
+                    format!("the watermark of {} is {}, not a TIMESTAMP", table.path.name, bound.data_type.logical),
+                ));
             }
             chain.steps.push(Step::Watermark(bound));
         }
@@ -564,7 +630,10 @@ fn from_batch(column: ArrayRef, rows: usize, span: &Span) -> Parse<Rel> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     let batch = RecordBatch::try_new_with_options(schema.to_arrow(), vec![column], &options)
         .map_err(|e| Diagnostic::at(span.clone(), e.to_string()))?;
-    Ok(Rel { scope: Scope::default(), branches: vec![RelBranch { input: RelInput::Values(batch), chain: ChainBuilder::default() }] })
+    Ok(Rel {
+        scope: Scope::default(),
+        branches: vec![RelBranch { input: RelInput::Values(batch), chain: ChainBuilder::default() }],
+    })
 }
 
 /// The cell of each row: constants as one array where they are, else picked by the row's number.
@@ -574,10 +643,8 @@ fn one_of(cells: Vec<Typed>, data_type: DataType, span: Span) -> Parse<Typed> {
         return Ok(Typed { data_type, ..single.clone() });
     }
     let target = data_type.to_arrow();
-    let literals: Option<Vec<ArrayRef>> = cells
-        .iter()
-        .map(|c| c.as_literal().and_then(|a| crate::eval::with_arrow_type(a, &target).ok()))
-        .collect();
+    let literals: Option<Vec<ArrayRef>> =
+        cells.iter().map(|c| c.as_literal().and_then(|a| crate::eval::with_arrow_type(a, &target).ok())).collect();
     let row = Typed::new(Node::Column(0), DataType::not_null(L::Int), span.clone());
     if let Some(arrays) = literals {
         let refs: Vec<&dyn arrow::array::Array> = arrays.iter().map(|a| a.as_ref()).collect();
@@ -610,7 +677,11 @@ fn one_of(cells: Vec<Typed>, data_type: DataType, span: Span) -> Parse<Typed> {
         .total();
         whens.push((is_row, cell));
     }
-    Ok(Typed::new(Node::Case { whens, otherwise: Box::new(convert(Typed::null(span.clone()), &data_type.logical)) }, data_type, span))
+    Ok(Typed::new(
+        Node::Case { whens, otherwise: Box::new(convert(Typed::null(span.clone()), &data_type.logical)) },
+        data_type,
+        span,
+    ))
 }
 
 fn union(mut left: Rel, mut right: Rel, span: Span) -> Parse<Rel> {
@@ -625,7 +696,12 @@ fn union(mut left: Rel, mut right: Rel, span: Span) -> Parse<Rel> {
         let Some(data_type) = types::common(&a.data_type, &b.data_type) else {
             return Err(Diagnostic::at(
                 span,
-                format!("column {} of UNION ALL is {} on one side and {} on the other", index + 1, a.data_type.logical, b.data_type.logical),
+                format!(
+                    "column {} of UNION ALL is {} on one side and {} on the other",
+                    index + 1,
+                    a.data_type.logical,
+                    b.data_type.logical
+                ),
             ));
         };
         columns.push(out_column(a.name.clone(), data_type));
@@ -649,7 +725,10 @@ fn rename(rel: &mut Rel, columns: &[ast::Ident], span: &Span) -> Parse<()> {
         return Ok(());
     }
     if columns.len() != rel.scope.columns.len() {
-        return Err(Diagnostic::at(span.clone(), format!("{} names are written for {} columns", columns.len(), rel.scope.columns.len())));
+        return Err(Diagnostic::at(
+            span.clone(),
+            format!("{} names are written for {} columns", columns.len(), rel.scope.columns.len()),
+        ));
     }
     for (column, name) in rel.scope.columns.iter_mut().zip(columns) {
         column.name.clone_from(&name.name);
@@ -669,10 +748,14 @@ fn requalify(rel: &mut Rel, alias: &ast::Alias, span: &Span) -> Parse<()> {
 fn check_query_hint(hint: &Hint) -> Parse<()> {
     let upper = hint.name.name.to_ascii_uppercase();
     if upper == "OPTIONS" {
-        return Err(Diagnostic::at(hint.span.clone(), "the hint OPTIONS stands behind a table's name, not behind SELECT"));
+        return Err(Diagnostic::at(
+            hint.span.clone(),
+            "the hint OPTIONS stands behind a table's name, not behind SELECT",
+        ));
     }
     if JOIN_HINTS.contains(&upper.as_str()) {
-        return Err(Diagnostic::unsupported(hint.span.clone(), format!("the hint {upper}")).with_hint("it belongs to a join or an aggregate"));
+        return Err(Diagnostic::unsupported(hint.span.clone(), format!("the hint {upper}"))
+            .with_hint("it belongs to a join or an aggregate"));
     }
     Err(Diagnostic::at(hint.name.span.clone(), format!("unknown hint '{}'", hint.name.name))
         .with_nearest(&hint.name.name, JOIN_HINTS.iter().copied().chain(["OPTIONS"])))
@@ -681,7 +764,9 @@ fn check_query_hint(hint: &Hint) -> Parse<()> {
 fn check_no_options(hints: &[Hint], what: &str) -> Parse<()> {
     match hints.first() {
         None => Ok(()),
-        Some(hint) => Err(Diagnostic::at(hint.span.clone(), format!("the hint {} does not apply to {what}", hint.name.name))),
+        Some(hint) => {
+            Err(Diagnostic::at(hint.span.clone(), format!("the hint {} does not apply to {what}", hint.name.name)))
+        }
     }
 }
 
@@ -694,7 +779,10 @@ pub(crate) fn hinted_options(base: &[TableOption], hints: &[Hint]) -> Parse<Vec<
                 .with_nearest(&hint.name.name, ["OPTIONS"]));
         }
         if let Some(word) = hint.words.first() {
-            return Err(Diagnostic::at(hint.span.clone(), format!("OPTIONS takes 'key' = 'value' pairs, found {word}")));
+            return Err(Diagnostic::at(
+                hint.span.clone(),
+                format!("OPTIONS takes 'key' = 'value' pairs, found {word}"),
+            ));
         }
         for option in &hint.options {
             options.retain(|o| o.key != option.key);
@@ -711,7 +799,8 @@ pub(crate) fn hinted_options(base: &[TableOption], hints: &[Hint]) -> Parse<Vec<
 
 /// Ends a relation: drops what nobody reads and compiles the chains.
 pub(crate) fn finish(rel: Rel) -> Parse<Query> {
-    let columns: Vec<Column> = rel.scope.columns.iter().map(|c| Column::new(c.name.clone(), c.data_type.clone())).collect();
+    let columns: Vec<Column> =
+        rel.scope.columns.iter().map(|c| Column::new(c.name.clone(), c.data_type.clone())).collect();
     let mut schema = Schema::new(columns);
     let width = schema.columns.len();
     let single = rel.branches.len() == 1;

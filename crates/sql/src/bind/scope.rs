@@ -53,9 +53,12 @@ impl Scope {
                 continue;
             }
             let known = members.iter().map(|i| self.columns[*i].name.as_str());
-            return Err(Diagnostic::at(column.span.clone(), format!("table '{}' has no column '{}'", qualifier[qualifier_len - 1].name, column.name))
-                .with_label("unknown column")
-                .with_nearest(&column.name, known));
+            return Err(Diagnostic::at(
+                column.span.clone(),
+                format!("table '{}' has no column '{}'", qualifier[qualifier_len - 1].name, column.name),
+            )
+            .with_label("unknown column")
+            .with_nearest(&column.name, known));
         }
         let Some(first) = parts.first() else { return Err(Diagnostic::plain("a name is empty")) };
         let mut found = self.columns.iter().enumerate().filter(|(_, c)| c.name == first.name);

@@ -48,13 +48,14 @@ pub fn cast_batch(
         .iter()
         .zip(from.columns.iter().zip(&to.columns))
         .map(|(c, (f, t))| {
-            caster.cast(c, &f.data_type.logical, &t.data_type.logical).map_err(|e| e.context(format!("column '{}'", t.name)))
+            caster
+                .cast(c, &f.data_type.logical, &t.data_type.logical)
+                .map_err(|e| e.context(format!("column '{}'", t.name)))
         })
         .collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(to.to_arrow(), columns, &options).map_err(|_| {
-        Error::data("a NULL would be written into a column that is NOT NULL")
-    })
+    RecordBatch::try_new_with_options(to.to_arrow(), columns, &options)
+        .map_err(|_| Error::data("a NULL would be written into a column that is NOT NULL"))
 }
 
 #[derive(Clone, Copy)]
@@ -100,7 +101,13 @@ impl Caster {
     }
 
     /// Keeps `None` for values without counterpart, or stops at the first.
-    fn strings<T>(&self, array: &ArrayRef, from: &L, to: &L, read: impl Fn(&str) -> Option<T>) -> Result<Vec<Option<T>>> {
+    fn strings<T>(
+        &self,
+        array: &ArrayRef,
+        from: &L,
+        to: &L,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<Option<T>>> {
         let strings = array.as_string::<i32>();
         let mut out = Vec::with_capacity(strings.len());
         for row in 0..strings.len() {
@@ -168,7 +175,7 @@ impl Caster {
         }
     }
 
-    fn to_text(&self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
+    fn to_text(self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
         let legacy = self.mode == Mode::Legacy;
         let printed = text::to_string_styled(array, from, Style { zone: self.zone, legacy });
         let (length, pad) = match to {
@@ -208,7 +215,7 @@ impl Caster {
         Ok(Arc::new(builder.finish()))
     }
 
-    fn to_bytes(&self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
+    fn to_bytes(self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
         let bytes: BinaryArray = if from.is_binary() {
             array.as_binary::<i32>().clone()
         } else if from.is_character() {
@@ -219,7 +226,9 @@ impl Caster {
         let (length, pad) = match to {
             L::Binary(n) => (*n as usize, true),
             // Flink copies to the exact length when bytes are declared longer than the target.
-            L::VarBinary(n) => (*n as usize, matches!(from, L::Binary(m) | L::VarBinary(m) if m > n && *m != LENGTH_MAX)),
+            L::VarBinary(n) => {
+                (*n as usize, matches!(from, L::Binary(m) | L::VarBinary(m) if m > n && *m != LENGTH_MAX))
+            }
             _ => return Err(Self::unsupported(from, to)),
         };
         if length == LENGTH_MAX as usize || self.mode == Mode::Legacy {
@@ -241,7 +250,7 @@ impl Caster {
         Ok(Arc::new(builder.finish()))
     }
 
-    fn to_boolean(&self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
+    fn to_boolean(self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
         if from.is_character() {
             let read = self.strings(array, from, to, |s| match s.trim().to_ascii_lowercase().as_str() {
                 "t" | "true" | "y" | "yes" | "1" => Some(true),
@@ -268,7 +277,7 @@ impl Caster {
         Ok(Arc::new(result))
     }
 
-    fn to_integer<T>(&self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef>
+    fn to_integer<T>(self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef>
     where
         T: ArrowPrimitiveType,
         T::Native: TryFrom<i64> + FromDouble + Wrap,
@@ -291,17 +300,20 @@ impl Caster {
                 array.as_primitive::<Decimal128Type>().unary(|v| T::Native::wrap((v / unit) as i64))
             }
             L::Char(_) | L::VarChar(_) => {
-                let read = self.strings(array, from, to, |s| java_integer(s).and_then(|v| T::Native::try_from(v).ok()))?;
+                let read =
+                    self.strings(array, from, to, |s| java_integer(s).and_then(|v| T::Native::try_from(v).ok()))?;
                 PrimitiveArray::from_iter(read)
             }
-            L::IntervalYearMonth => array.as_primitive::<IntervalYearMonthType>().unary(|v| T::Native::wrap(i64::from(v))),
+            L::IntervalYearMonth => {
+                array.as_primitive::<IntervalYearMonthType>().unary(|v| T::Native::wrap(i64::from(v)))
+            }
             L::IntervalDayTime => array.as_primitive::<DurationMillisecondType>().unary(T::Native::wrap),
             _ => return Err(Self::unsupported(from, to)),
         };
         Ok(Arc::new(result))
     }
 
-    fn to_double(&self, array: &ArrayRef, from: &L, to: &L) -> Result<Float64Array> {
+    fn to_double(self, array: &ArrayRef, from: &L, to: &L) -> Result<Float64Array> {
         Ok(match from {
             L::Boolean => array.as_boolean().iter().map(|v| v.map(|v| f64::from(u8::from(v)))).collect(),
             L::TinyInt => array.as_primitive::<Int8Type>().unary(f64::from),
@@ -318,10 +330,14 @@ impl Caster {
         })
     }
 
-    fn to_decimal(&self, array: &ArrayRef, from: &L, to: &L, precision: u8, scale: u8) -> Result<ArrayRef> {
+    fn to_decimal(self, array: &ArrayRef, from: &L, to: &L, precision: u8, scale: u8) -> Result<ArrayRef> {
         macro_rules! ints {
             ($t:ty) => {
-                array.as_primitive::<$t>().iter().map(|v| v.and_then(|v| decimal::rescale(i128::from(v), 0, scale, precision))).collect()
+                array
+                    .as_primitive::<$t>()
+                    .iter()
+                    .map(|v| v.and_then(|v| decimal::rescale(i128::from(v), 0, scale, precision)))
+                    .collect()
             };
         }
         let values: Decimal128Array = match from {
@@ -339,9 +355,11 @@ impl Caster {
                 .iter()
                 .map(|v| v.and_then(|v| decimal::from_f64(f64::from(v), precision, scale)))
                 .collect(),
-            L::Double => {
-                array.as_primitive::<Float64Type>().iter().map(|v| v.and_then(|v| decimal::from_f64(v, precision, scale))).collect()
-            }
+            L::Double => array
+                .as_primitive::<Float64Type>()
+                .iter()
+                .map(|v| v.and_then(|v| decimal::from_f64(v, precision, scale)))
+                .collect(),
             L::Decimal(_, s) => array
                 .as_primitive::<Decimal128Type>()
                 .iter()
@@ -367,7 +385,7 @@ impl Caster {
         Ok(Arc::new(values.with_precision_and_scale(precision, scale as i8).map_err(arrow_error)?))
     }
 
-    fn to_date(&self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
+    fn to_date(self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
         let days = |nanos: i128| nanos.div_euclid(NANOS_PER_DAY) as i32;
         let result: Date32Array = match from {
             L::Char(_) | L::VarChar(_) => {
@@ -382,7 +400,7 @@ impl Caster {
         Ok(Arc::new(result))
     }
 
-    fn to_time(&self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
+    fn to_time(self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
         let millis = |nanos: i128| (nanos.rem_euclid(NANOS_PER_DAY) / NANOS_PER_MILLI) as i32;
         let result: Time32MillisecondArray = match from {
             L::Time(_) => return Ok(Arc::clone(array)),
@@ -398,7 +416,7 @@ impl Caster {
         Ok(Arc::new(result))
     }
 
-    fn to_timestamp(&self, array: &ArrayRef, from: &L, to: &L, precision: u8, ltz: bool) -> Result<ArrayRef> {
+    fn to_timestamp(self, array: &ArrayRef, from: &L, to: &L, precision: u8, ltz: bool) -> Result<ArrayRef> {
         let zone = self.zone;
         let from_local = |nanos: i128| if ltz { zone.to_instant(nanos) } else { nanos };
         let values: Vec<Option<i128>> = match from {
@@ -419,17 +437,15 @@ impl Caster {
                 let times = array.as_primitive::<Time32MillisecondType>();
                 rows(array).map(|r| r.map(|r| from_local(i128::from(times.value(r)) * NANOS_PER_MILLI))).collect()
             }
-            L::Char(_) | L::VarChar(_) => self
-                .strings(array, from, to, |s| time::parse_timestamp(s))?
-                .into_iter()
-                .map(|v| v.map(from_local))
-                .collect(),
+            L::Char(_) | L::VarChar(_) => {
+                self.strings(array, from, to, time::parse_timestamp)?.into_iter().map(|v| v.map(from_local)).collect()
+            }
             _ => return Err(Self::unsupported(from, to)),
         };
         timestamps(values.into_iter().map(|v| v.map(|v| time::cut_nanos(v, precision))), precision, ltz)
     }
 
-    fn to_interval(&self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
+    fn to_interval(self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
         if *to == L::IntervalYearMonth {
             let ints = self.to_integer::<Int32Type>(array, from, &L::Int)?;
             let months: IntervalYearMonthArray = ints.as_primitive::<Int32Type>().unary(|v| v);
@@ -447,7 +463,9 @@ impl Caster {
                 let values = self.cast(list.values(), &a.logical, &b.logical)?;
                 make_list(values, list.offsets().clone(), list.nulls().cloned(), b)
             }
-            (L::Map(ka, va), L::Map(kb, vb)) => self.map(array, (&ka.logical, &va.logical), (&kb.logical, &vb.logical), to),
+            (L::Map(ka, va), L::Map(kb, vb)) => {
+                self.map(array, (&ka.logical, &va.logical), (&kb.logical, &vb.logical), to)
+            }
             (L::Multiset(a), L::Multiset(b)) => self.map(array, (&a.logical, &L::Int), (&b.logical, &L::Int), to),
             (L::Row(a), L::Row(b)) if a.len() == b.len() => {
                 let row = array.as_struct();
@@ -495,8 +513,9 @@ pub(crate) fn timestamps(values: impl Iterator<Item = Option<i128>>, precision: 
             .collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(TimestampMicrosecondArray::from(micros).with_timezone_opt(zone)))
     } else {
-        let nanos =
-            values.map(|v| v.map(|v| i64::try_from(v).map_err(|_| out_of_range())).transpose()).collect::<Result<Vec<_>>>()?;
+        let nanos = values
+            .map(|v| v.map(|v| i64::try_from(v).map_err(|_| out_of_range())).transpose())
+            .collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(TimestampNanosecondArray::from(nanos).with_timezone_opt(zone)))
     }
 }
@@ -584,7 +603,11 @@ fn java_number_text(text: &str) -> Option<&str> {
     }
     let text = text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text);
     // Rust also reads "inf" and "nan", Java does not.
-    if text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E')) { Some(text) } else { None }
+    if text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.' | b'e' | b'E')) {
+        Some(text)
+    } else {
+        None
+    }
 }
 
 /// `Double.parseDouble`.
@@ -643,11 +666,18 @@ mod tests {
     fn integers_wrap_and_doubles_saturate() {
         let ints: ArrayRef = Arc::new(Int32Array::from(vec![300]));
         let narrow =
-            cast_column(&ints, &FlinkType::nullable(L::Int), &FlinkType::nullable(L::TinyInt), Mode::Strict, Zone::UTC).unwrap();
+            cast_column(&ints, &FlinkType::nullable(L::Int), &FlinkType::nullable(L::TinyInt), Mode::Strict, Zone::UTC)
+                .unwrap();
         assert_eq!(narrow.as_primitive::<Int8Type>().value(0), 44);
         let doubles: ArrayRef = Arc::new(Float64Array::from(vec![1e10, f64::NAN]));
-        let ints =
-            cast_column(&doubles, &FlinkType::nullable(L::Double), &FlinkType::nullable(L::Int), Mode::Strict, Zone::UTC).unwrap();
+        let ints = cast_column(
+            &doubles,
+            &FlinkType::nullable(L::Double),
+            &FlinkType::nullable(L::Int),
+            Mode::Strict,
+            Zone::UTC,
+        )
+        .unwrap();
         assert_eq!(ints.as_primitive::<Int32Type>().values(), &[i32::MAX, 0]);
     }
 }

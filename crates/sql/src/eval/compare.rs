@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, Scalar};
 use arrow::compute::kernels::cmp;
-use arrow::datatypes::{DataType as ArrowType, Float32Type, Float64Type, IntervalYearMonthType, DurationMillisecondType};
+use arrow::datatypes::{
+    DataType as ArrowType, DurationMillisecondType, Float32Type, Float64Type, IntervalYearMonthType,
+};
 use starweir_model::Result;
 
 use super::{Val, arrow_error};
@@ -116,10 +118,15 @@ pub(crate) fn order(left: &dyn Array, l: usize, right: &dyn Array, r: usize) -> 
         ArrowType::Int16 => primitive!(t::Int16Type),
         ArrowType::Int32 => primitive!(t::Int32Type),
         ArrowType::Int64 => primitive!(t::Int64Type),
-        ArrowType::Float32 => left.as_primitive::<Float32Type>().value(l).partial_cmp(&right.as_primitive::<Float32Type>().value(r)),
-        ArrowType::Float64 => left.as_primitive::<Float64Type>().value(l).partial_cmp(&right.as_primitive::<Float64Type>().value(r)),
+        ArrowType::Float32 => {
+            left.as_primitive::<Float32Type>().value(l).partial_cmp(&right.as_primitive::<Float32Type>().value(r))
+        }
+        ArrowType::Float64 => {
+            left.as_primitive::<Float64Type>().value(l).partial_cmp(&right.as_primitive::<Float64Type>().value(r))
+        }
         ArrowType::Decimal128(_, ls) => {
-            let (a, b) = (left.as_primitive::<t::Decimal128Type>().value(l), right.as_primitive::<t::Decimal128Type>().value(r));
+            let (a, b) =
+                (left.as_primitive::<t::Decimal128Type>().value(l), right.as_primitive::<t::Decimal128Type>().value(r));
             let rs = match right.data_type() {
                 ArrowType::Decimal128(_, s) => *s,
                 _ => *ls,
@@ -128,14 +135,17 @@ pub(crate) fn order(left: &dyn Array, l: usize, right: &dyn Array, r: usize) -> 
                 return Some(a.cmp(&b));
             }
             let common = (*ls).max(rs);
-            let wide = |v: i128, s: i8| num_bigint::BigInt::from(v) * num_bigint::BigInt::from(10u8).pow((common - s) as u32);
+            let wide =
+                |v: i128, s: i8| num_bigint::BigInt::from(v) * num_bigint::BigInt::from(10u8).pow((common - s) as u32);
             Some(wide(a, *ls).cmp(&wide(b, rs)))
         }
         ArrowType::Utf8 => Some(left.as_string::<i32>().value(l).cmp(right.as_string::<i32>().value(r))),
         ArrowType::Binary => Some(left.as_binary::<i32>().value(l).cmp(right.as_binary::<i32>().value(r))),
         ArrowType::Date32 => primitive!(t::Date32Type),
         ArrowType::Time32(_) => primitive!(t::Time32MillisecondType),
-        ArrowType::Timestamp(_, _) => Some(super::text::timestamp_nanos(left, l).cmp(&super::text::timestamp_nanos(right, r))),
+        ArrowType::Timestamp(_, _) => {
+            Some(super::text::timestamp_nanos(left, l).cmp(&super::text::timestamp_nanos(right, r)))
+        }
         ArrowType::Interval(_) => primitive!(IntervalYearMonthType),
         ArrowType::Duration(_) => primitive!(DurationMillisecondType),
         ArrowType::List(_) => {

@@ -12,8 +12,9 @@ pub fn pow10(digits: u32) -> i128 {
 
 /// The value when it has at most `precision` digits.
 pub fn fits(value: i128, precision: u8) -> Option<i128> {
-    (precision >= PRECISION_MAX && value.unsigned_abs() < 10u128.pow(38) || precision < PRECISION_MAX && value.unsigned_abs() < 10u128.pow(u32::from(precision)))
-        .then_some(value)
+    (precision >= PRECISION_MAX && value.unsigned_abs() < 10u128.pow(38)
+        || precision < PRECISION_MAX && value.unsigned_abs() < 10u128.pow(u32::from(precision)))
+    .then_some(value)
 }
 
 /// Moves a value to another scale, half up; `None` when it has too many digits then.
@@ -62,14 +63,18 @@ fn from_big(value: &BigInt, precision: u8) -> Option<i128> {
 
 /// A value in a wider scale than the result's, moved there.
 fn settle(value: i256, from: u32, to: u8, precision: u8) -> Option<i128> {
-    if let Some(narrow) = value.to_i128() {
-        if from >= u32::from(to) && from - u32::from(to) <= 38 {
-            return fits(div_half_up(narrow, pow10(from - u32::from(to))), precision);
-        }
+    if let Some(narrow) = value.to_i128()
+        && from >= u32::from(to)
+        && from - u32::from(to) <= 38
+    {
+        return fits(div_half_up(narrow, pow10(from - u32::from(to))), precision);
     }
     let big = BigInt::from_signed_bytes_le(&value.to_le_bytes());
-    let moved =
-        if from >= u32::from(to) { big_half_up(big, &big_pow10(from - u32::from(to))) } else { big * big_pow10(u32::from(to) - from) };
+    let moved = if from >= u32::from(to) {
+        big_half_up(big, &big_pow10(from - u32::from(to)))
+    } else {
+        big * big_pow10(u32::from(to) - from)
+    };
     from_big(&moved, precision)
 }
 

@@ -122,7 +122,10 @@ pub(crate) enum Node {
     Call(Box<CallNode>),
     And(Box<Typed>, Box<Typed>),
     Or(Box<Typed>, Box<Typed>),
-    Case { whens: Vec<(Typed, Typed)>, otherwise: Box<Typed> },
+    Case {
+        whens: Vec<(Typed, Typed)>,
+        otherwise: Box<Typed>,
+    },
     /// The first that is not NULL; later ones are evaluated for the rows that need them.
     Coalesce(Vec<Typed>),
 }
@@ -301,7 +304,9 @@ impl Typed {
     pub fn eval_val(&self, ctx: &EvalContext, columns: &[ArrayRef], rows: usize) -> Result<Val> {
         match &self.node {
             Node::Column(index) => {
-                let array = columns.get(*index).ok_or_else(|| Error::internal(format!("there is no column {index} in the batch")))?;
+                let array = columns
+                    .get(*index)
+                    .ok_or_else(|| Error::internal(format!("there is no column {index} in the batch")))?;
                 Ok(Val { array: Arc::clone(array), scalar: false })
             }
             Node::Literal(array) => Ok(Val { array: Arc::clone(array), scalar: true }),
@@ -325,7 +330,15 @@ impl Typed {
         as_bool(&array)
     }
 
-    fn eval_logic(&self, a: &Typed, b: &Typed, and: bool, ctx: &EvalContext, columns: &[ArrayRef], rows: usize) -> Result<Val> {
+    fn eval_logic(
+        &self,
+        a: &Typed,
+        b: &Typed,
+        and: bool,
+        ctx: &EvalContext,
+        columns: &[ArrayRef],
+        rows: usize,
+    ) -> Result<Val> {
         let left = a.eval_bool(ctx, columns, rows)?;
         // The value that decides alone: FALSE for AND, TRUE for OR.
         let open = |i: usize| left.is_null(i) || left.value(i) == and;
@@ -357,18 +370,35 @@ impl Typed {
     }
 
     /// Evaluates for the rows of the mask only.
-    fn eval_where(&self, mask: &BooleanArray, count: usize, ctx: &EvalContext, columns: &[ArrayRef]) -> Result<ArrayRef> {
+    fn eval_where(
+        &self,
+        mask: &BooleanArray,
+        count: usize,
+        ctx: &EvalContext,
+        columns: &[ArrayRef],
+    ) -> Result<ArrayRef> {
         let mut used = BTreeSet::new();
         self.used_columns(&mut used);
         let part = columns
             .iter()
             .enumerate()
-            .map(|(i, c)| if used.contains(&i) { compute::filter(c, mask).map_err(arrow_error) } else { Ok(c.slice(0, 0)) })
+            .map(
+                |(i, c)| {
+                    if used.contains(&i) { compute::filter(c, mask).map_err(arrow_error) } else { Ok(c.slice(0, 0)) }
+                },
+            )
             .collect::<Result<Vec<_>>>()?;
         self.eval(ctx, &part, count)
     }
 
-    fn eval_case(&self, whens: &[(Typed, Typed)], otherwise: &Typed, ctx: &EvalContext, columns: &[ArrayRef], rows: usize) -> Result<Val> {
+    fn eval_case(
+        &self,
+        whens: &[(Typed, Typed)],
+        otherwise: &Typed,
+        ctx: &EvalContext,
+        columns: &[ArrayRef],
+        rows: usize,
+    ) -> Result<Val> {
         // Which branch each row takes; u32::MAX: still open.
         let mut branch = vec![usize::MAX; rows];
         let mut open = rows;
@@ -420,7 +450,8 @@ impl Typed {
                 break;
             }
             let mask: BooleanArray = places.iter().map(|p| Some(p.is_none())).collect();
-            let part = if open == rows { item.eval(ctx, columns, rows)? } else { item.eval_where(&mask, open, ctx, columns)? };
+            let part =
+                if open == rows { item.eval(ctx, columns, rows)? } else { item.eval_where(&mask, open, ctx, columns)? };
             if open == rows && part.logical_null_count() == 0 && self.same_arrow(&part) {
                 return Ok(Val { array: part, scalar: false });
             }
@@ -443,7 +474,14 @@ impl Typed {
         *array.data_type() == self.data_type.to_arrow()
     }
 
-    fn merge(&self, values: &[&Typed], branch: &[usize], ctx: &EvalContext, columns: &[ArrayRef], rows: usize) -> Result<Val> {
+    fn merge(
+        &self,
+        values: &[&Typed],
+        branch: &[usize],
+        ctx: &EvalContext,
+        columns: &[ArrayRef],
+        rows: usize,
+    ) -> Result<Val> {
         let mut counts = vec![0usize; values.len()];
         for b in branch {
             counts[*b] += 1;
@@ -537,7 +575,8 @@ fn rebuild(array: &ArrayRef, target: &arrow::datatypes::DataType) -> Result<Arra
             let list = array.as_list::<i32>();
             let values = with_arrow_type(list.values(), field.data_type())?;
             Ok(Arc::new(
-                ListArray::try_new(Arc::clone(field), list.offsets().clone(), values, list.nulls().cloned()).map_err(arrow_error)?,
+                ListArray::try_new(Arc::clone(field), list.offsets().clone(), values, list.nulls().cloned())
+                    .map_err(arrow_error)?,
             ))
         }
         A::Struct(fields) => {
@@ -558,8 +597,14 @@ fn rebuild(array: &ArrayRef, target: &arrow::datatypes::DataType) -> Result<Arra
             let inner: ArrayRef = Arc::new(map.entries().clone());
             let rebuilt = with_arrow_type(&inner, entries.data_type())?;
             Ok(Arc::new(
-                MapArray::try_new(Arc::clone(entries), map.offsets().clone(), rebuilt.as_struct().clone(), map.nulls().cloned(), *sorted)
-                    .map_err(arrow_error)?,
+                MapArray::try_new(
+                    Arc::clone(entries),
+                    map.offsets().clone(),
+                    rebuilt.as_struct().clone(),
+                    map.nulls().cloned(),
+                    *sorted,
+                )
+                .map_err(arrow_error)?,
             ))
         }
         _ => Err(Error::internal(format!("{} is not {target}", array.data_type()))),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 use arrow::datatypes::{
-    DataType as ArrowType, Date32Type, Decimal128Type, DurationMillisecondType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, IntervalYearMonthType, Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType,
+    DataType as ArrowType, Date32Type, Decimal128Type, DurationMillisecondType, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, IntervalYearMonthType, Time32MillisecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampNanosecondType,
 };
 use starweir_model::{DataType, LogicalType};
 
@@ -60,15 +61,19 @@ fn is_null(array: &dyn Array, row: usize) -> bool {
 /// Local or UTC nanoseconds of a timestamp column's value.
 pub(crate) fn timestamp_nanos(array: &dyn Array, row: usize) -> i128 {
     match array.data_type() {
-        ArrowType::Timestamp(TimeUnit::Nanosecond, _) => i128::from(array.as_primitive::<TimestampNanosecondType>().value(row)),
+        ArrowType::Timestamp(TimeUnit::Nanosecond, _) => {
+            i128::from(array.as_primitive::<TimestampNanosecondType>().value(row))
+        }
         ArrowType::Timestamp(TimeUnit::Microsecond, _) => {
             i128::from(array.as_primitive::<TimestampMicrosecondType>().value(row)) * 1000
         }
         ArrowType::Timestamp(TimeUnit::Millisecond, _) => {
-            i128::from(array.as_primitive::<arrow::datatypes::TimestampMillisecondType>().value(row)) * time::NANOS_PER_MILLI
+            i128::from(array.as_primitive::<arrow::datatypes::TimestampMillisecondType>().value(row))
+                * time::NANOS_PER_MILLI
         }
         ArrowType::Timestamp(TimeUnit::Second, _) => {
-            i128::from(array.as_primitive::<arrow::datatypes::TimestampSecondType>().value(row)) * time::NANOS_PER_SECOND
+            i128::from(array.as_primitive::<arrow::datatypes::TimestampSecondType>().value(row))
+                * time::NANOS_PER_SECOND
         }
         _ => 0,
     }
@@ -107,7 +112,9 @@ pub(crate) fn write_value(out: &mut String, array: &dyn Array, logical: &Logical
             time::write_time_millis(out, i64::from(array.as_primitive::<Time32MillisecondType>().value(row)), *p);
         }
         LogicalType::Timestamp(p) => time::write_timestamp(out, timestamp_nanos(array, row), *p),
-        LogicalType::TimestampLtz(p) => time::write_timestamp(out, style.zone.to_local(timestamp_nanos(array, row)), *p),
+        LogicalType::TimestampLtz(p) => {
+            time::write_timestamp(out, style.zone.to_local(timestamp_nanos(array, row)), *p)
+        }
         LogicalType::IntervalYearMonth => {
             let months = i64::from(array.as_primitive::<IntervalYearMonthType>().value(row));
             let _ = write!(out, "{}{}-{:02}", if months < 0 { '-' } else { '+' }, months.abs() / 12, months.abs() % 12);

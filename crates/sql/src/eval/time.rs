@@ -91,7 +91,9 @@ impl Zone {
                 let seconds = clamp_seconds(local.div_euclid(NANOS_PER_SECOND));
                 let Some(at) = naive(seconds) else { return local };
                 let offset = match tz.offset_from_local_datetime(&at) {
-                    chrono::LocalResult::Single(offset) | chrono::LocalResult::Ambiguous(offset, _) => offset.fix().local_minus_utc(),
+                    chrono::LocalResult::Single(offset) | chrono::LocalResult::Ambiguous(offset, _) => {
+                        offset.fix().local_minus_utc()
+                    }
                     chrono::LocalResult::None => {
                         // A gap: the offset before it counts, which moves the time forward.
                         self.offset_at(seconds - 86_400 / 4 - self.offset_at(seconds)) as i32
@@ -109,7 +111,9 @@ fn clamp_seconds(seconds: i128) -> i64 {
 }
 
 fn naive(epoch_seconds: i64) -> Option<NaiveDateTime> {
-    NaiveDate::from_ymd_opt(1970, 1, 1)?.and_hms_opt(0, 0, 0)?.checked_add_signed(chrono::TimeDelta::try_seconds(epoch_seconds)?)
+    NaiveDate::from_ymd_opt(1970, 1, 1)?
+        .and_hms_opt(0, 0, 0)?
+        .checked_add_signed(chrono::TimeDelta::try_seconds(epoch_seconds)?)
 }
 
 /// `+8`, `+08`, `+0800`, `+08:00`, `+08:00:30` in seconds.
@@ -416,12 +420,18 @@ pub fn parse_timestamp(text: &str) -> Option<i128> {
 }
 
 fn civil(year: i64, month: i64, day: i64, hour: i64, minute: i64, second: i64, nano: i64) -> Option<i128> {
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0..60).contains(&second) {
+    if !(1..=12).contains(&month)
+        || !(1..=31).contains(&day)
+        || !(0..24).contains(&hour)
+        || !(0..60).contains(&minute)
+        || !(0..60).contains(&second)
+    {
         return None;
     }
     let month = month as u32;
     let day = (day as u32).min(days_in_month(year, month));
-    let c = Civil { year, month, day, hour: hour as u32, minute: minute as u32, second: second as u32, nano: nano as u32 };
+    let c =
+        Civil { year, month, day, hour: hour as u32, minute: minute as u32, second: second as u32, nano: nano as u32 };
     Some(c.nanos())
 }
 
@@ -442,7 +452,18 @@ pub struct Pattern {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
@@ -609,9 +630,9 @@ fn write_field(out: &mut String, c: &Civil, letter: char, count: usize) {
             _ => out.push_str(&MONTHS[(c.month - 1) as usize][..1]),
         },
         'Q' | 'q' => match count {
-            1 | 2 => number(i64::from((c.month + 2) / 3), count),
+            1 | 2 => number(i64::from(c.month.div_ceil(3)), count),
             _ => {
-                let _ = write!(out, "Q{}", (c.month + 2) / 3);
+                let _ = write!(out, "Q{}", c.month.div_ceil(3));
             }
         },
         'd' => number(i64::from(c.day), count),
@@ -619,7 +640,7 @@ fn write_field(out: &mut String, c: &Civil, letter: char, count: usize) {
         'H' => number(i64::from(c.hour), count),
         'k' => number(i64::from(if c.hour == 0 { 24 } else { c.hour }), count),
         'K' => number(i64::from(c.hour % 12), count),
-        'h' => number(i64::from(if c.hour % 12 == 0 { 12 } else { c.hour % 12 }), count),
+        'h' => number(i64::from(if c.hour.is_multiple_of(12) { 12 } else { c.hour % 12 }), count),
         'm' => number(i64::from(c.minute), count),
         's' => number(i64::from(c.second), count),
         'S' => {
@@ -675,7 +696,14 @@ impl Fields {
     }
 }
 
-fn parse_field(chars: &[char], start: usize, letter: char, count: usize, reserved: usize, fields: &mut Fields) -> Option<usize> {
+fn parse_field(
+    chars: &[char],
+    start: usize,
+    letter: char,
+    count: usize,
+    reserved: usize,
+    fields: &mut Fields,
+) -> Option<usize> {
     let name_at = |names: &[&str], short: bool| -> Option<(usize, usize)> {
         names.iter().enumerate().find_map(|(i, name)| {
             let name = if short { &name[..3] } else { name };

@@ -119,14 +119,20 @@ pub(crate) fn index(base: Typed, index: Typed, span: Span) -> Parse<Typed> {
     match base.data_type.logical.clone() {
         L::Array(element) => {
             if !index.data_type.logical.is_integer() && !index.is_null_literal() {
-                return Err(Diagnostic::at(index.span.clone(), format!("an array's index is a whole number, this is {}", index.data_type.logical)));
+                return Err(Diagnostic::at(
+                    index.span.clone(),
+                    format!("an array's index is a whole number, this is {}", index.data_type.logical),
+                ));
             }
             if let Some(literal) = index.as_literal()
                 && let Some(ints) = literal.as_primitive_opt::<Int32Type>()
                 && ints.is_valid(0)
                 && ints.value(0) < 1
             {
-                return Err(Diagnostic::at(index.span.clone(), format!("array indices begin at 1, this is {}", ints.value(0))));
+                return Err(Diagnostic::at(
+                    index.span.clone(),
+                    format!("array indices begin at 1, this is {}", ints.value(0)),
+                ));
             }
             let nullable = base.data_type.nullable || index.data_type.nullable || element.nullable;
             let index = convert(index, &L::Int);
@@ -155,7 +161,10 @@ pub(crate) fn index(base: Typed, index: Typed, span: Span) -> Parse<Typed> {
         }
         L::Map(key, value) => {
             let Some(common) = types::common(&key, &index.data_type) else {
-                return Err(Diagnostic::at(index.span.clone(), format!("the map's keys are {}, this is {}", key.logical, index.data_type.logical)));
+                return Err(Diagnostic::at(
+                    index.span.clone(),
+                    format!("the map's keys are {}, this is {}", key.logical, index.data_type.logical),
+                ));
             };
             let index = if common.logical.is_character() { index } else { convert(index, &key.logical) };
             let data_type = value.as_ref().clone().with_nullable(true);
@@ -261,29 +270,34 @@ fn search(mut c: Invocation<'_>, contains: bool) -> Parse<Typed> {
         // A NULL is looked for like a value, unless the array can hold none and is not NULL itself.
         let nullable = c.args[0].data_type.nullable;
         let _ = (untyped, element);
-        return Ok(c.finish(
-            DataType { logical: L::Boolean, nullable },
-            Arc::new(|_: &EvalContext, args: &[Val], rows: usize| {
-                let result: BooleanArray = (0..rows)
-                    .map(|row| {
-                        if args[0].is_null(row) {
-                            return None;
-                        }
-                        let values = list_values(&args[0]);
-                        Some(range(&args[0], row).any(|i| same(values.as_ref(), i, args[1].array.as_ref(), args[1].at(row))))
-                    })
-                    .collect();
-                Ok(Arc::new(result) as ArrayRef)
-            }),
-        )
-        .total());
+        return Ok(c
+            .finish(
+                DataType { logical: L::Boolean, nullable },
+                Arc::new(|_: &EvalContext, args: &[Val], rows: usize| {
+                    let result: BooleanArray = (0..rows)
+                        .map(|row| {
+                            if args[0].is_null(row) {
+                                return None;
+                            }
+                            let values = list_values(&args[0]);
+                            Some(
+                                range(&args[0], row)
+                                    .any(|i| same(values.as_ref(), i, args[1].array.as_ref(), args[1].at(row))),
+                            )
+                        })
+                        .collect();
+                    Ok(Arc::new(result) as ArrayRef)
+                }),
+            )
+            .total());
     }
     let data_type = c.strict_type(L::Int);
     Ok(c.finish(
         data_type,
         num_kernel::<Int32Type>(|_, args, row| {
             let values = list_values(&args[0]);
-            let at = range(&args[0], row).position(|i| same(values.as_ref(), i, args[1].array.as_ref(), args[1].at(row)));
+            let at =
+                range(&args[0], row).position(|i| same(values.as_ref(), i, args[1].array.as_ref(), args[1].at(row)));
             Ok(Some(at.map_or(0, |p| p as i32 + 1)))
         }),
     )
@@ -340,7 +354,9 @@ fn remove(mut c: Invocation<'_>) -> Parse<Typed> {
                 }
                 let values = list_values(&args[0]);
                 let needle = (args[1].array.as_ref(), args[1].at(row));
-                builder.row(range(&args[0], row).filter(|i| !same(values.as_ref(), *i, needle.0, needle.1)).map(|i| (0, i)));
+                builder.row(
+                    range(&args[0], row).filter(|i| !same(values.as_ref(), *i, needle.0, needle.1)).map(|i| (0, i)),
+                );
             }
             builder.finish(&[list_values(&args[0])], &element)
         }),
@@ -407,8 +423,20 @@ fn sort(mut c: Invocation<'_>) -> Parse<Typed> {
         let mut places: Vec<usize> = range.collect();
         places.sort_by(|a, b| match (values.is_null(*a), values.is_null(*b)) {
             (true, true) => Ordering::Equal,
-            (true, false) => if nulls_first { Ordering::Less } else { Ordering::Greater },
-            (false, true) => if nulls_first { Ordering::Greater } else { Ordering::Less },
+            (true, false) => {
+                if nulls_first {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
+            (false, true) => {
+                if nulls_first {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                }
+            }
             (false, false) => {
                 let order = nested(values, *a, values, *b).unwrap_or(Ordering::Equal);
                 if ascending { order } else { order.reverse() }
@@ -552,7 +580,13 @@ fn concat(mut c: Invocation<'_>) -> Parse<Typed> {
 /// `array || array`.
 pub(crate) fn concat_operator(left: Typed, right: Typed, span: Span) -> Parse<Typed> {
     let settings = crate::bind::expr::PlanSettings::default();
-    concat(Invocation { name: "ARRAY_CONCAT", args: vec![left, right], span: span.clone(), name_span: span, settings: &settings })
+    concat(Invocation {
+        name: "ARRAY_CONCAT",
+        args: vec![left, right],
+        span: span.clone(),
+        name_span: span,
+        settings: &settings,
+    })
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -565,7 +599,8 @@ enum SetOp {
 fn set(mut c: Invocation<'_>, op: SetOp) -> Parse<Typed> {
     let own = array_arg(&c, 0)?;
     let element = common_arrays(&mut c)?;
-    let element = if op == SetOp::Except { element.clone().with_nullable(own.nullable || element.nullable) } else { element };
+    let element =
+        if op == SetOp::Except { element.clone().with_nullable(own.nullable || element.nullable) } else { element };
     let data_type = c.strict_type(L::Array(Box::new(element.clone())));
     Ok(c.finish(
         data_type,
@@ -578,12 +613,19 @@ fn set(mut c: Invocation<'_>, op: SetOp) -> Parse<Typed> {
                     continue;
                 }
                 let (ra, rb) = (range(&args[0], row), range(&args[1], row));
-                let value = |place: &(usize, usize)| -> (&dyn Array, usize) { (if place.0 == 0 { a.as_ref() } else { b.as_ref() }, place.1) };
+                let value = |place: &(usize, usize)| -> (&dyn Array, usize) {
+                    (if place.0 == 0 { a.as_ref() } else { b.as_ref() }, place.1)
+                };
                 let mut out: Vec<(usize, usize)> = Vec::new();
                 let candidates: Vec<(usize, usize)> = match op {
                     SetOp::Union => ra.map(|i| (0, i)).chain(rb.map(|i| (1, i))).collect(),
-                    SetOp::Except => ra.filter(|i| !rb.clone().any(|j| same(a.as_ref(), *i, b.as_ref(), j))).map(|i| (0, i)).collect(),
-                    SetOp::Intersect => ra.filter(|i| rb.clone().any(|j| same(a.as_ref(), *i, b.as_ref(), j))).map(|i| (0, i)).collect(),
+                    SetOp::Except => ra
+                        .filter(|i| !rb.clone().any(|j| same(a.as_ref(), *i, b.as_ref(), j)))
+                        .map(|i| (0, i))
+                        .collect(),
+                    SetOp::Intersect => {
+                        ra.filter(|i| rb.clone().any(|j| same(a.as_ref(), *i, b.as_ref(), j))).map(|i| (0, i)).collect()
+                    }
                 };
                 for place in candidates {
                     let (array, i) = value(&place);
@@ -635,14 +677,21 @@ fn split(mut c: Invocation<'_>) -> Parse<Typed> {
 }
 
 /// A map column of which later entries of a key replace the value of earlier ones.
-pub(crate) fn unique_map(keys: ArrayRef, values: ArrayRef, offsets: &OffsetBuffer<i32>, nulls: Option<NullBuffer>, to: &L) -> Result<ArrayRef> {
+pub(crate) fn unique_map(
+    keys: ArrayRef,
+    values: ArrayRef,
+    offsets: &OffsetBuffer<i32>,
+    nulls: Option<NullBuffer>,
+    to: &L,
+) -> Result<ArrayRef> {
     let mut key_places: Vec<u64> = Vec::new();
     let mut value_places: Vec<u64> = Vec::new();
     let mut lengths = Vec::with_capacity(offsets.len());
     for window in offsets.windows(2) {
         let before = key_places.len();
         for i in window[0] as usize..window[1] as usize {
-            let found = (before..key_places.len()).find(|p| same(keys.as_ref(), key_places[*p] as usize, keys.as_ref(), i));
+            let found =
+                (before..key_places.len()).find(|p| same(keys.as_ref(), key_places[*p] as usize, keys.as_ref(), i));
             match found {
                 Some(p) => value_places[p] = i as u64,
                 None => {
@@ -678,7 +727,8 @@ fn str_to_map(mut c: Invocation<'_>) -> Parse<Typed> {
                 let before = keys.len();
                 valid.push(!any_null_at(args, row));
                 if valid[row] {
-                    let (list, pair) = if args.len() == 3 { (str_at(args, 1, row), str_at(args, 2, row)) } else { (",", "=") };
+                    let (list, pair) =
+                        if args.len() == 3 { (str_at(args, 1, row), str_at(args, 2, row)) } else { (",", "=") };
                     let text = str_at(args, 0, row);
                     let bad = || Error::data("a delimiter of STR_TO_MAP is a malformed regular expression");
                     if !text.is_empty() {
@@ -698,7 +748,13 @@ fn str_to_map(mut c: Invocation<'_>) -> Parse<Typed> {
                 lengths.push(keys.len() - before);
             }
             let nulls = valid.iter().any(|v| !v).then(|| NullBuffer::from(valid));
-            unique_map(Arc::new(StringArray::from(keys)), Arc::new(StringArray::from(values)), &OffsetBuffer::from_lengths(lengths), nulls, &to)
+            unique_map(
+                Arc::new(StringArray::from(keys)),
+                Arc::new(StringArray::from(values)),
+                &OffsetBuffer::from_lengths(lengths),
+                nulls,
+                &to,
+            )
         }),
     ))
 }
@@ -742,7 +798,8 @@ fn map_entries(c: Invocation<'_>) -> Parse<Typed> {
         data_type,
         Arc::new(move |_: &EvalContext, args: &[Val], rows: usize| {
             let map = args[0].array.as_map();
-            let entries = make_row(vec![Arc::clone(map.keys()), Arc::clone(map.values())], None, &fields, map.keys().len())?;
+            let entries =
+                make_row(vec![Arc::clone(map.keys()), Arc::clone(map.values())], None, &fields, map.keys().len())?;
             let mut builder = ListBuilder::new(rows);
             for row in 0..rows {
                 if args[0].is_null(row) {
@@ -783,7 +840,8 @@ fn map_from_arrays(c: Invocation<'_>) -> Parse<Typed> {
                 places.1.extend(values.map(|i| i as u64));
             }
             let keys = compute::take(list_values(&args[0]), &UInt64Array::from(places.0), None).map_err(arrow_error)?;
-            let values = compute::take(list_values(&args[1]), &UInt64Array::from(places.1), None).map_err(arrow_error)?;
+            let values =
+                compute::take(list_values(&args[1]), &UInt64Array::from(places.1), None).map_err(arrow_error)?;
             let nulls = valid.iter().any(|v| !v).then(|| NullBuffer::from(valid));
             unique_map(keys, values, &OffsetBuffer::from_lengths(lengths), nulls, &logical)
         }),
@@ -824,7 +882,11 @@ fn map_union(mut c: Invocation<'_>) -> Parse<Typed> {
             }
             let nulls = valid.iter().any(|v| !v).then(|| NullBuffer::from(valid));
             let pick = |arrays: &[&dyn Array]| -> Result<ArrayRef> {
-                if places.is_empty() { Ok(arrays[0].slice(0, 0)) } else { compute::interleave(arrays, &places).map_err(arrow_error) }
+                if places.is_empty() {
+                    Ok(arrays[0].slice(0, 0))
+                } else {
+                    compute::interleave(arrays, &places).map_err(arrow_error)
+                }
             };
             unique_map(pick(&keys)?, pick(&values)?, &OffsetBuffer::from_lengths(lengths), nulls, &logical)
         }),

@@ -35,10 +35,16 @@ fn text_of(c: Invocation<'_>, f: fn(&crate::bind::expr::PlanSettings) -> &String
 fn coalesce(c: Invocation<'_>) -> Parse<Typed> {
     let Some(common) = types::common_of(c.args.iter().map(|a| &a.data_type)) else {
         let kinds: Vec<_> = c.args.iter().map(|a| a.data_type.logical.to_string()).collect();
-        return Err(Diagnostic::at(c.span, format!("the arguments of {} have no common type: {}", c.name, kinds.join(", "))));
+        return Err(Diagnostic::at(
+            c.span,
+            format!("the arguments of {} have no common type: {}", c.name, kinds.join(", ")),
+        ));
     };
     if common.logical == L::Null {
-        return Err(Diagnostic::at(c.span, format!("the arguments of {} are all NULL: their type would be unknown", c.name)));
+        return Err(Diagnostic::at(
+            c.span,
+            format!("the arguments of {} are all NULL: their type would be unknown", c.name),
+        ));
     }
     let nullable = c.args.iter().all(|a| a.data_type.nullable);
     let items: Vec<Typed> = c.args.into_iter().map(|a| pad_char(a, &common.logical)).collect();
@@ -52,7 +58,8 @@ fn coalesce(c: Invocation<'_>) -> Parse<Typed> {
 /// IFNULL of a text that is never NULL is that text, its type included.
 fn ifnull(c: Invocation<'_>) -> Parse<Typed> {
     let first = &c.args[0];
-    if !first.data_type.nullable && first.data_type.logical.is_character() && c.args[1].data_type.logical.is_character() {
+    if !first.data_type.nullable && first.data_type.logical.is_character() && c.args[1].data_type.logical.is_character()
+    {
         return Ok(first.clone());
     }
     coalesce(c)
@@ -71,7 +78,9 @@ fn nullif(c: Invocation<'_>) -> Parse<Typed> {
         vec![a, b],
         bool_type(true),
         c.span.clone(),
-        Arc::new(|_: &EvalContext, args: &[Val], rows: usize| compare::compare(compare::Op::Eq, &args[0], &args[1], rows)),
+        Arc::new(|_: &EvalContext, args: &[Val], rows: usize| {
+            compare::compare(compare::Op::Eq, &args[0], &args[1], rows)
+        }),
     )
     .total();
     let null = convert(Typed::null(c.span.clone()), &left.data_type.logical);
@@ -96,7 +105,10 @@ fn if_(mut c: Invocation<'_>) -> Parse<Typed> {
 fn extreme(c: Invocation<'_>, wanted: Ordering) -> Parse<Typed> {
     let Some(common) = types::common_of(c.args.iter().map(|a| &a.data_type)) else {
         let kinds: Vec<_> = c.args.iter().map(|a| a.data_type.logical.to_string()).collect();
-        return Err(Diagnostic::at(c.span, format!("the arguments of {} can not be compared: {}", c.name, kinds.join(", "))));
+        return Err(Diagnostic::at(
+            c.span,
+            format!("the arguments of {} can not be compared: {}", c.name, kinds.join(", ")),
+        ));
     };
     if matches!(common.logical, L::Array(_) | L::Map(..) | L::Row(_) | L::Multiset(_)) {
         return Err(Diagnostic::at(c.span, format!("{} does not apply to {}", c.name, common.logical)));
@@ -117,7 +129,12 @@ fn extreme(c: Invocation<'_>, wanted: Ordering) -> Parse<Typed> {
                 }
                 let mut best = 0;
                 for i in 1..args.len() {
-                    let order = compare::order(args[i].array.as_ref(), args[i].at(row), args[best].array.as_ref(), args[best].at(row));
+                    let order = compare::order(
+                        args[i].array.as_ref(),
+                        args[i].at(row),
+                        args[best].array.as_ref(),
+                        args[best].at(row),
+                    );
                     if order == Some(wanted) {
                         best = i;
                     }
@@ -143,9 +160,17 @@ fn typeof_(c: Invocation<'_>) -> Parse<Typed> {
     if c.args.len() == 2 && c.args[1].as_literal().is_none() {
         return Err(c.mismatch(1, "a literal"));
     }
-    let force = c.args.get(1).and_then(|a| a.as_literal()).is_some_and(|a| a.as_boolean_opt().is_some_and(|b| b.is_valid(0) && b.value(0)));
+    let force = c
+        .args
+        .get(1)
+        .and_then(|a| a.as_literal())
+        .is_some_and(|a| a.as_boolean_opt().is_some_and(|b| b.is_valid(0) && b.value(0)));
     let text = c.args[0].data_type.to_string();
-    let text = if force { text.replace("STRING", "VARCHAR(2147483647)").replace("BYTES", "VARBINARY(2147483647)") } else { text };
+    let text = if force {
+        text.replace("STRING", "VARCHAR(2147483647)").replace("BYTES", "VARBINARY(2147483647)")
+    } else {
+        text
+    };
     let mut literal = string_literal(&text, c.span);
     literal.data_type = DataType::nullable(L::STRING);
     Ok(literal)

@@ -58,7 +58,9 @@ fn hash_code(c: Invocation<'_>) -> Parse<Typed> {
     use arrow::array::AsArray;
     use arrow::datatypes as t;
     let logical = c.args[0].data_type.logical.clone();
-    let known = logical.is_character() || logical.is_integer() || matches!(logical, L::Boolean | L::Double | L::Float | L::Date | L::Time(_));
+    let known = logical.is_character()
+        || logical.is_integer()
+        || matches!(logical, L::Boolean | L::Double | L::Float | L::Date | L::Time(_));
     if !known {
         return Err(c.mismatch(0, "text, a number, BOOLEAN, DATE or TIME"));
     }
@@ -70,7 +72,13 @@ fn hash_code(c: Invocation<'_>) -> Parse<Typed> {
             let array = &args[0].array;
             let at = args[0].at(row);
             Ok(Some(match &logical {
-                L::Boolean => if array.as_boolean().value(at) { 1231 } else { 1237 },
+                L::Boolean => {
+                    if array.as_boolean().value(at) {
+                        1231
+                    } else {
+                        1237
+                    }
+                }
                 L::TinyInt => i32::from(array.as_primitive::<t::Int8Type>().value(at)),
                 L::SmallInt => i32::from(array.as_primitive::<t::Int16Type>().value(at)),
                 L::Int => array.as_primitive::<t::Int32Type>().value(at),
@@ -79,7 +87,11 @@ fn hash_code(c: Invocation<'_>) -> Parse<Typed> {
                 L::Double => long(array.as_primitive::<t::Float64Type>().value(at).to_bits() as i64),
                 L::Date => array.as_primitive::<t::Date32Type>().value(at),
                 L::Time(_) => array.as_primitive::<t::Time32MillisecondType>().value(at),
-                _ => array.as_string::<i32>().value(at).encode_utf16().fold(0i32, |h, u| h.wrapping_mul(31).wrapping_add(i32::from(u))),
+                _ => array
+                    .as_string::<i32>()
+                    .value(at)
+                    .encode_utf16()
+                    .fold(0i32, |h, u| h.wrapping_mul(31).wrapping_add(i32::from(u))),
             }))
         }),
     )

@@ -32,7 +32,8 @@ pub(crate) fn is_json(arg: Typed, what: IsWhat, negated: bool, span: Span) -> Pa
         let result: BooleanArray = (0..rows)
             .map(|row| {
                 if args[0].is_null(row) {
-                    return Some(negated && false);
+                    // NULL is no JSON: IS NOT JSON is TRUE then.
+                    return Some(negated);
                 }
                 let text = str_at(args, 0, row).trim();
                 let valid = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
@@ -48,7 +49,9 @@ pub(crate) fn is_json(arg: Typed, what: IsWhat, negated: bool, span: Span) -> Pa
             .collect();
         Ok(Arc::new(result) as ArrayRef)
     });
-    Ok(Typed::call(if negated { "IS NOT JSON" } else { "IS JSON" }, vec![arg], bool_type(false), span, kernel).detail(format!("{what:?}")).total())
+    Ok(Typed::call(if negated { "IS NOT JSON" } else { "IS JSON" }, vec![arg], bool_type(false), span, kernel)
+        .detail(format!("{what:?}"))
+        .total())
 }
 
 pub(crate) fn bind(
@@ -67,7 +70,8 @@ pub(crate) fn bind(
         "JSON_OBJECT" => "JSON_OBJECT",
         _ => "JSON_ARRAY",
     };
-    let mut c = Invocation { name: static_name, args, span: span.clone(), name_span: span.clone(), settings: &settings };
+    let mut c =
+        Invocation { name: static_name, args, span: span.clone(), name_span: span.clone(), settings: &settings };
     match name {
         "JSON_OBJECT" => return json_object(c, clauses),
         "JSON_ARRAY" => return json_array(c, clauses),
@@ -81,7 +85,8 @@ pub(crate) fn bind(
     if let Some(path) = c.args[1].literal_text()
         && Path::parse(path).is_none()
     {
-        return Err(Diagnostic::at(c.args[1].span.clone(), "this is no JSON path").with_hint("write a path such as 'lax $.a[0].b'"));
+        return Err(Diagnostic::at(c.args[1].span.clone(), "this is no JSON path")
+            .with_hint("write a path such as 'lax $.a[0].b'"));
     }
     match name {
         "JSON_EXISTS" => json_exists(c, clauses),
@@ -165,13 +170,23 @@ fn number_text(number: &serde_json::Number) -> String {
     }
 }
 
-fn json_value(mut c: Invocation<'_>, clauses: &JsonClauses, on_empty: Option<Typed>, on_error: Option<Typed>) -> Parse<Typed> {
+fn json_value(
+    mut c: Invocation<'_>,
+    clauses: &JsonClauses,
+    on_empty: Option<Typed>,
+    on_error: Option<Typed>,
+) -> Parse<Typed> {
     let logical = match &clauses.returning {
         None => L::STRING,
         Some(name) => match &name.data_type {
-            Some(t) if matches!(t.logical, L::Boolean | L::Int | L::Double | L::VarChar(_) | L::Char(_)) => t.logical.clone(),
+            Some(t) if matches!(t.logical, L::Boolean | L::Int | L::Double | L::VarChar(_) | L::Char(_)) => {
+                t.logical.clone()
+            }
             _ => {
-                return Err(Diagnostic::at(name.span.clone(), format!("JSON_VALUE returns STRING, BOOLEAN, INTEGER or DOUBLE, not {}", name.text)));
+                return Err(Diagnostic::at(
+                    name.span.clone(),
+                    format!("JSON_VALUE returns STRING, BOOLEAN, INTEGER or DOUBLE, not {}", name.text),
+                ));
             }
         },
     };
@@ -181,7 +196,10 @@ fn json_value(mut c: Invocation<'_>, clauses: &JsonClauses, on_empty: Option<Typ
     for default in [&on_empty, &on_error].into_iter().flatten() {
         let compatible = crate::types::can_store(&default.data_type.logical, &logical) || default.is_null_literal();
         if !compatible {
-            return Err(Diagnostic::at(default.span.clone(), format!("the default is {}, JSON_VALUE returns {logical}", default.data_type.logical)));
+            return Err(Diagnostic::at(
+                default.span.clone(),
+                format!("the default is {}, JSON_VALUE returns {logical}", default.data_type.logical),
+            ));
         }
     }
     let behavior = |b: &Option<JsonBehavior>| b.clone().unwrap_or(JsonBehavior::Null);
@@ -201,22 +219,28 @@ fn json_value(mut c: Invocation<'_>, clauses: &JsonClauses, on_empty: Option<Typ
         let mut cache = PathCache::default();
         // Text of the value per row, or which default stands for it.
         let mut texts = StringBuilder::new();
-        let mut defaults: Vec<Option<usize>> = vec![None; rows];
+        let mut defaults: Vec<Option<usize>> = Vec::with_capacity(rows);
         for row in 0..rows {
             if any_null_at(&args[..base], row) {
                 texts.append_null();
+                defaults.push(None);
                 continue;
             }
             let scalar = |v: &Value| !v.is_array() && !v.is_object();
             let outcome = match cache.look(str_at(args, 1, row), str_at(args, 0, row)) {
                 Lookup::Failed(why) => Err((&error, error_index, why)),
                 Lookup::Found(_, None | Some(Value::Null)) => Err((&empty, empty_index, "the path found nothing")),
-                Lookup::Found(Mode::Lax, Some(v)) if !scalar(&v) => Err((&empty, empty_index, "the path found no scalar")),
+                Lookup::Found(Mode::Lax, Some(v)) if !scalar(&v) => {
+                    Err((&empty, empty_index, "the path found no scalar"))
+                }
                 Lookup::Found(_, Some(v)) if !scalar(&v) => Err((&error, error_index, "the path found no scalar")),
                 Lookup::Found(_, Some(v)) => {
                     let fits = match (&target, &v) {
                         (L::Boolean, v) => v.is_boolean(),
-                        (L::Int, v) => v.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) || v.as_str().is_some_and(|s| s.parse::<i32>().is_ok()),
+                        (L::Int, v) => {
+                            v.as_i64().is_some_and(|n| i32::try_from(n).is_ok())
+                                || v.as_str().is_some_and(|s| s.parse::<i32>().is_ok())
+                        }
                         (L::Double, v) => v.is_number() || v.as_str().is_some_and(|s| s.parse::<f64>().is_ok()),
                         _ => true,
                     };
@@ -224,23 +248,30 @@ fn json_value(mut c: Invocation<'_>, clauses: &JsonClauses, on_empty: Option<Typ
                 }
             };
             match outcome {
-                Ok(text) => texts.append_value(text),
+                Ok(text) => {
+                    texts.append_value(text);
+                    defaults.push(None);
+                }
                 Err((JsonBehavior::Error, _, why)) => return Err(Error::data(format!("JSON_VALUE: {why}"))),
                 Err((_, index, _)) => {
                     texts.append_null();
-                    defaults[row] = index;
+                    defaults.push(index);
                 }
             }
         }
         let texts: ArrayRef = Arc::new(texts.finish());
-        let values = crate::eval::cast::Caster { mode: CastMode::Try, zone: Zone::UTC }.cast(&texts, &L::STRING, &target)?;
+        let values =
+            crate::eval::cast::Caster { mode: CastMode::Try, zone: Zone::UTC }.cast(&texts, &L::STRING, &target)?;
         if defaults.iter().all(Option::is_none) {
             return Ok(values);
         }
         let mut sources: Vec<&dyn Array> = vec![values.as_ref()];
         sources.extend(args.iter().map(|a| a.array.as_ref()).skip(base));
-        let places: Vec<(usize, usize)> =
-            defaults.iter().enumerate().map(|(row, d)| d.map_or((0, row), |i| (i - base + 1, args[i].at(row)))).collect();
+        let places: Vec<(usize, usize)> = defaults
+            .iter()
+            .enumerate()
+            .map(|(row, d)| d.map_or((0, row), |i| (i - base + 1, args[i].at(row))))
+            .collect();
         arrow::compute::interleave(&sources, &places).map_err(crate::eval::arrow_error)
     });
     Ok(c.finish(DataType::nullable(logical), kernel).detail(detail))
@@ -251,8 +282,15 @@ fn json_query(c: Invocation<'_>, clauses: &JsonClauses) -> Parse<Typed> {
         None => (L::STRING, false),
         Some(name) => match &name.data_type {
             Some(t) if t.logical.is_character() => (L::STRING, false),
-            Some(DataType { logical: L::Array(e), .. }) if e.logical.is_character() => (L::Array(Box::new(DataType::string())), true),
-            _ => return Err(Diagnostic::at(name.span.clone(), format!("JSON_QUERY returns STRING or ARRAY<STRING>, not {}", name.text))),
+            Some(DataType { logical: L::Array(e), .. }) if e.logical.is_character() => {
+                (L::Array(Box::new(DataType::string())), true)
+            }
+            _ => {
+                return Err(Diagnostic::at(
+                    name.span.clone(),
+                    format!("JSON_QUERY returns STRING or ARRAY<STRING>, not {}", name.text),
+                ));
+            }
         },
     };
     let wrapper = clauses.wrapper.unwrap_or(JsonWrapper::Without);
@@ -317,7 +355,12 @@ fn json_query(c: Invocation<'_>, clauses: &JsonClauses) -> Parse<Typed> {
             valid.push(value.is_some());
         }
         let nulls = valid.iter().any(|v| !v).then(|| arrow::buffer::NullBuffer::from(valid));
-        make_list(Arc::new(StringArray::from(items)), arrow::buffer::OffsetBuffer::from_lengths(lengths), nulls, &DataType::string())
+        make_list(
+            Arc::new(StringArray::from(items)),
+            arrow::buffer::OffsetBuffer::from_lengths(lengths),
+            nulls,
+            &DataType::string(),
+        )
     });
     Ok(c.finish(DataType::nullable(logical), kernel).detail(detail))
 }
@@ -385,14 +428,20 @@ fn write_string(out: &mut String, text: &str) {
 /// Whether JSON can be made of a type.
 fn check_type(logical: &L, span: &Span) -> Parse<()> {
     match logical {
-        L::Null => Err(Diagnostic::at(span.clone(), "a NULL without a type can not be made JSON").with_hint("write CAST(NULL AS STRING)")),
+        L::Null => Err(Diagnostic::at(span.clone(), "a NULL without a type can not be made JSON")
+            .with_hint("write CAST(NULL AS STRING)")),
         L::Map(key, value) => {
             if !key.logical.is_character() {
-                return Err(Diagnostic::at(span.clone(), format!("JSON objects have text for keys, this map has {}", key.logical)));
+                return Err(Diagnostic::at(
+                    span.clone(),
+                    format!("JSON objects have text for keys, this map has {}", key.logical),
+                ));
             }
             check_type(&value.logical, span)
         }
-        L::Multiset(_) | L::IntervalYearMonth | L::IntervalDayTime => Err(Diagnostic::at(span.clone(), format!("{logical} can not be made JSON"))),
+        L::Multiset(_) | L::IntervalYearMonth | L::IntervalDayTime => {
+            Err(Diagnostic::at(span.clone(), format!("{logical} can not be made JSON")))
+        }
         L::Array(e) => check_type(&e.logical, span),
         L::Row(fields) => fields.iter().try_for_each(|f| check_type(&f.data_type.logical, span)),
         _ => Ok(()),
@@ -423,7 +472,15 @@ fn write_value(out: &mut String, array: &dyn Array, logical: &L, row: usize) {
             let nanos = timestamp_nanos(array, row);
             let mut text = String::new();
             let fraction = nanos.rem_euclid(time::NANOS_PER_SECOND);
-            let digits = if fraction == 0 { 0 } else if fraction % 1_000_000 == 0 { 3 } else if fraction % 1000 == 0 { 6 } else { 9 };
+            let digits = if fraction == 0 {
+                0
+            } else if fraction % 1_000_000 == 0 {
+                3
+            } else if fraction % 1000 == 0 {
+                6
+            } else {
+                9
+            };
             time::write_timestamp(&mut text, nanos, digits);
             let mut text = text.replacen(' ', "T", 1);
             if matches!(logical, L::TimestampLtz(_)) {
@@ -587,4 +644,3 @@ fn json_array(c: Invocation<'_>, clauses: &JsonClauses) -> Parse<Typed> {
     .detail(if keep { "NULL ON NULL" } else { "ABSENT ON NULL" })
     .total())
 }
-

@@ -147,18 +147,23 @@ impl Path {
 
     fn step(&self, part: &Part, value: &Value, last: bool, out: &mut Vec<Option<Value>>) {
         match part {
-            Part::Field(name) => match value {
-                Value::Object(map) => match map.get(name) {
-                    Some(found) => out.push(Some(found.clone())),
-                    // A leaf that is missing counts as NULL in lax mode.
-                    None if last && self.mode == Mode::Lax => out.push(None),
-                    None => {}
-                },
-                _ => {}
-            },
-            Part::Fields(names) => out.extend(names.iter().filter_map(|n| value.get(n.as_str())).map(|v| Some(v.clone()))),
+            Part::Field(name) => {
+                if let Value::Object(map) = value {
+                    match map.get(name) {
+                        Some(found) => out.push(Some(found.clone())),
+                        // A leaf that is missing counts as NULL in lax mode.
+                        None if last && self.mode == Mode::Lax => out.push(None),
+                        None => {}
+                    }
+                }
+            }
+            Part::Fields(names) => {
+                out.extend(names.iter().filter_map(|n| value.get(n.as_str())).map(|v| Some(v.clone())))
+            }
             Part::Index(index) => out.extend(at_index(value, *index).map(|v| Some(v.clone()))),
-            Part::Indices(indices) => out.extend(indices.iter().filter_map(|i| at_index(value, *i)).map(|v| Some(v.clone()))),
+            Part::Indices(indices) => {
+                out.extend(indices.iter().filter_map(|i| at_index(value, *i)).map(|v| Some(v.clone())))
+            }
             Part::Slice(from, to) => {
                 if let Value::Array(items) = value {
                     let count = items.len() as i64;
@@ -275,7 +280,9 @@ fn bracket(inner: &str) -> Option<Part> {
         return names.map(Part::Fields);
     }
     if let Some((from, to)) = inner.split_once(':') {
-        let bound = |s: &str| -> Option<Option<i64>> { if s.trim().is_empty() { Some(None) } else { s.trim().parse().ok().map(Some) } };
+        let bound = |s: &str| -> Option<Option<i64>> {
+            if s.trim().is_empty() { Some(None) } else { s.trim().parse().ok().map(Some) }
+        };
         return Some(Part::Slice(bound(from)?, bound(to)?));
     }
     let indices: Option<Vec<i64>> = inner.split(',').map(|s| s.trim().parse().ok()).collect();
@@ -287,7 +294,10 @@ fn bracket(inner: &str) -> Option<Part> {
 
 impl Filter {
     fn parse(body: &str) -> Option<Self> {
-        let (left, test) = match ["==", "!=", "<=", ">=", "<", ">"].iter().find_map(|op| body.split_once(op).map(|(l, r)| (l, *op, r))) {
+        let (left, test) = match ["==", "!=", "<=", ">=", "<", ">"]
+            .iter()
+            .find_map(|op| body.split_once(op).map(|(l, r)| (l, *op, r)))
+        {
             Some((left, op, right)) => {
                 let right = right.trim();
                 let literal = match unquote(right) {

@@ -72,7 +72,11 @@ fn double2(mut c: Invocation<'_>, f: fn(f64, f64) -> f64) -> Parse<Typed> {
     c.number(0, &L::Double)?;
     c.number(1, &L::Double)?;
     let data_type = c.strict_type(L::Double);
-    Ok(c.finish(data_type, num_kernel::<Float64Type>(move |_, args, row| Ok(Some(f(f64_at(args, 0, row), f64_at(args, 1, row)))))).total())
+    Ok(c.finish(
+        data_type,
+        num_kernel::<Float64Type>(move |_, args, row| Ok(Some(f(f64_at(args, 0, row), f64_at(args, 1, row))))),
+    )
+    .total())
 }
 
 fn log(mut c: Invocation<'_>) -> Parse<Typed> {
@@ -83,7 +87,11 @@ fn log(mut c: Invocation<'_>) -> Parse<Typed> {
     Ok(c.finish(
         data_type,
         num_kernel::<Float64Type>(|_, args, row| {
-            Ok(Some(if args.len() == 1 { f64_at(args, 0, row).ln() } else { f64_at(args, 1, row).ln() / f64_at(args, 0, row).ln() }))
+            Ok(Some(if args.len() == 1 {
+                f64_at(args, 0, row).ln()
+            } else {
+                f64_at(args, 1, row).ln() / f64_at(args, 0, row).ln()
+            }))
         }),
     )
     .total())
@@ -125,10 +133,18 @@ pub(crate) fn arithmetic(op: char, left: Typed, right: Typed, span: Span) -> Par
     }
     if types::is_interval(&a) && a == b && matches!(op, '+' | '-') {
         let nullable = nullable_of(&[left.clone(), right.clone()]);
-        let kernel = interval_kernel(a == L::IntervalYearMonth, move |x, y| if op == '+' { x.wrapping_add(y) } else { x.wrapping_sub(y) });
-        return Ok(Typed::call(op.to_string(), vec![left, right], FlinkType { logical: a, nullable }, span, kernel).total());
+        let kernel =
+            interval_kernel(
+                a == L::IntervalYearMonth,
+                move |x, y| if op == '+' { x.wrapping_add(y) } else { x.wrapping_sub(y) },
+            );
+        return Ok(
+            Typed::call(op.to_string(), vec![left, right], FlinkType { logical: a, nullable }, span, kernel).total()
+        );
     }
-    if (types::is_interval(&a) && b.is_numeric() && matches!(op, '*' | '/')) || (a.is_numeric() && types::is_interval(&b) && op == '*') {
+    if (types::is_interval(&a) && b.is_numeric() && matches!(op, '*' | '/'))
+        || (a.is_numeric() && types::is_interval(&b) && op == '*')
+    {
         let (interval, number) = if types::is_interval(&a) { (left, right) } else { (right, left) };
         if types::is_approximate(&number.data_type.logical) {
             return refused();
@@ -192,7 +208,9 @@ fn numbers(op: char, left: Typed, right: Typed, span: Span) -> Parse<Typed> {
     let (a, b) = (left.data_type.logical.clone(), right.data_type.logical.clone());
     let nullable = left.data_type.nullable || right.data_type.nullable;
     let name = if op == '%' { "MOD".to_owned() } else { op.to_string() };
-    let exact_decimal = (matches!(a, L::Decimal(..)) || matches!(b, L::Decimal(..))) && !types::is_approximate(&a) && !types::is_approximate(&b);
+    let exact_decimal = (matches!(a, L::Decimal(..)) || matches!(b, L::Decimal(..)))
+        && !types::is_approximate(&a)
+        && !types::is_approximate(&b);
     if exact_decimal {
         let (Some(x), Some(y)) = (types::as_decimal(&a), types::as_decimal(&b)) else {
             return Err(Diagnostic::at(span, format!("'{op}' does not apply to {a} and {b}")));
@@ -238,7 +256,8 @@ fn numbers(op: char, left: Typed, right: Typed, span: Span) -> Parse<Typed> {
     };
     let float = types::is_approximate(&common);
     // Points as Java sees them: MOD gives the type of the divisor for integers.
-    let data_type = FlinkType { logical: if op == '%' && common.is_integer() { b.clone() } else { common.clone() }, nullable };
+    let data_type =
+        FlinkType { logical: if op == '%' && common.is_integer() { b.clone() } else { common.clone() }, nullable };
     if types::is_approximate(&a) && types::is_approximate(&b) && a != b {
         let wide = numbers(op, convert(left, &L::Double), convert(right, &L::Double), span)?;
         return Ok(convert(wide, &common));
@@ -310,15 +329,27 @@ fn per_type(
 ) -> Result<ArrayRef> {
     use cast::Wrap;
     Ok(match array.data_type() {
-        DataType::Int8 => Arc::new(array.as_primitive::<Int8Type>().unary::<_, Int8Type>(|v| i8::wrap(int(i64::from(v))))),
-        DataType::Int16 => Arc::new(array.as_primitive::<Int16Type>().unary::<_, Int16Type>(|v| i16::wrap(int(i64::from(v))))),
-        DataType::Int32 => Arc::new(array.as_primitive::<Int32Type>().unary::<_, Int32Type>(|v| i32::wrap(int(i64::from(v))))),
+        DataType::Int8 => {
+            Arc::new(array.as_primitive::<Int8Type>().unary::<_, Int8Type>(|v| i8::wrap(int(i64::from(v)))))
+        }
+        DataType::Int16 => {
+            Arc::new(array.as_primitive::<Int16Type>().unary::<_, Int16Type>(|v| i16::wrap(int(i64::from(v)))))
+        }
+        DataType::Int32 => {
+            Arc::new(array.as_primitive::<Int32Type>().unary::<_, Int32Type>(|v| i32::wrap(int(i64::from(v)))))
+        }
         DataType::Int64 => Arc::new(array.as_primitive::<Int64Type>().unary::<_, Int64Type>(int)),
-        DataType::Float32 => Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(|v| float(f64::from(v)) as f32)),
+        DataType::Float32 => {
+            Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(|v| float(f64::from(v)) as f32))
+        }
         DataType::Float64 => Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(float)),
         DataType::Decimal128(p, s) => {
             let (p, s) = out.unwrap_or((*p, *s as u8));
-            let values: Decimal128Array = array.as_primitive::<Decimal128Type>().iter().map(|v| v.and_then(&dec).and_then(|v| decimal::fits(v, p))).collect();
+            let values: Decimal128Array = array
+                .as_primitive::<Decimal128Type>()
+                .iter()
+                .map(|v| v.and_then(&dec).and_then(|v| decimal::fits(v, p)))
+                .collect();
             Arc::new(values.with_precision_and_scale(p, s as i8).map_err(arrow_error)?)
         }
         other => return Err(Error::internal(format!("{other} is no number"))),
@@ -339,15 +370,18 @@ fn abs(mut c: Invocation<'_>) -> Parse<Typed> {
         let months = logical == L::IntervalYearMonth;
         let data_type = c.strict_type(logical);
         let kernel: Kernel = Arc::new(move |_: &EvalContext, args: &[Val], rows: usize| {
-            let out = (0..rows).map(|row| (!args[0].is_null(row)).then(|| interval_at(&args[0], row).wrapping_abs())).collect();
+            let out = (0..rows)
+                .map(|row| (!args[0].is_null(row)).then(|| interval_at(&args[0], row).wrapping_abs()))
+                .collect();
             Ok(interval_array(out, months))
         });
         return Ok(c.finish(data_type, kernel).total());
     }
     let logical = numeric_arg(&mut c)?;
     let data_type = c.strict_type(logical);
-    let kernel: Kernel =
-        Arc::new(|_: &EvalContext, args: &[Val], _: usize| per_type(&args[0].array, i64::wrapping_abs, f64::abs, |v| Some(v.abs()), None));
+    let kernel: Kernel = Arc::new(|_: &EvalContext, args: &[Val], _: usize| {
+        per_type(&args[0].array, i64::wrapping_abs, f64::abs, |v| Some(v.abs()), None)
+    });
     Ok(c.finish(data_type, kernel).total())
 }
 
@@ -402,7 +436,9 @@ fn round(mut c: Invocation<'_>, half_up: bool) -> Parse<Typed> {
     }
     let literal_digits = match c.args.get(1) {
         None => Some(0),
-        Some(arg) => arg.as_literal().filter(|a| a.is_valid(0)).map(|a| i64::from(a.as_primitive::<Int32Type>().value(0))),
+        Some(arg) => {
+            arg.as_literal().filter(|a| a.is_valid(0)).map(|a| i64::from(a.as_primitive::<Int32Type>().value(0)))
+        }
     };
     let (logical, out, scale) = match logical {
         L::Decimal(p, s) => {
@@ -613,7 +649,9 @@ fn hex(mut c: Invocation<'_>) -> Parse<Typed> {
     let logical = c.args[0].data_type.logical.clone();
     let data_type = c.strict_type(L::STRING);
     if logical.is_character() {
-        return Ok(c.finish(data_type, text_kernel(|_, args, row| Ok(Some(hex::encode_upper(super::str_at(args, 0, row)))))).total());
+        return Ok(c
+            .finish(data_type, text_kernel(|_, args, row| Ok(Some(hex::encode_upper(super::str_at(args, 0, row))))))
+            .total());
     }
     c.integer(0, &L::BigInt)?;
     Ok(c.finish(data_type, text_kernel(|_, args, row| Ok(Some(format!("{:X}", i64_at(args, 0, row)))))).total())
@@ -625,7 +663,9 @@ mod tests {
 
     #[test]
     fn rounding_follows_the_printed_digits() {
-        for (value, digits, expected) in [(2.5, 0, 3.0), (-2.5, 0, -3.0), (1.005, 2, 1.01), (123.456, -1, 120.0), (0.4, 0, 0.0), (9.99, 1, 10.0)] {
+        for (value, digits, expected) in
+            [(2.5, 0, 3.0), (-2.5, 0, -3.0), (1.005, 2, 1.01), (123.456, -1, 120.0), (0.4, 0, 0.0), (9.99, 1, 10.0)]
+        {
             assert_eq!(round_f64(value, digits, true), expected, "{value} {digits}");
         }
         assert_eq!(round_f64(1.999, 2, false), 1.99);

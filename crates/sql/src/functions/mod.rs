@@ -44,16 +44,58 @@ pub(crate) const MANY: usize = 250;
 
 /// Names that aggregate: they need state.
 pub(crate) const AGGREGATES: &[&str] = &[
-    "COUNT", "SUM", "AVG", "MIN", "MAX", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP", "COLLECT", "LISTAGG",
-    "FIRST_VALUE", "LAST_VALUE", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "APPROX_COUNT_DISTINCT", "SUM0", "GROUPING",
-    "GROUPING_ID", "GROUP_ID", "PERCENTILE",
+    "COUNT",
+    "SUM",
+    "AVG",
+    "MIN",
+    "MAX",
+    "STDDEV",
+    "STDDEV_POP",
+    "STDDEV_SAMP",
+    "VARIANCE",
+    "VAR_POP",
+    "VAR_SAMP",
+    "COLLECT",
+    "LISTAGG",
+    "FIRST_VALUE",
+    "LAST_VALUE",
+    "ARRAY_AGG",
+    "JSON_OBJECTAGG",
+    "JSON_ARRAYAGG",
+    "APPROX_COUNT_DISTINCT",
+    "SUM0",
+    "GROUPING",
+    "GROUPING_ID",
+    "GROUP_ID",
+    "PERCENTILE",
 ];
 
 /// Names that need a window.
 pub(crate) const WINDOW_FUNCTIONS: &[&str] = &[
-    "ROW_NUMBER", "RANK", "DENSE_RANK", "PERCENT_RANK", "CUME_DIST", "NTILE", "LAG", "LEAD", "TUMBLE", "TUMBLE_START", "TUMBLE_END",
-    "TUMBLE_ROWTIME", "TUMBLE_PROCTIME", "HOP", "HOP_START", "HOP_END", "HOP_ROWTIME", "HOP_PROCTIME", "SESSION", "SESSION_START",
-    "SESSION_END", "SESSION_ROWTIME", "SESSION_PROCTIME", "CUMULATE",
+    "ROW_NUMBER",
+    "RANK",
+    "DENSE_RANK",
+    "PERCENT_RANK",
+    "CUME_DIST",
+    "NTILE",
+    "LAG",
+    "LEAD",
+    "TUMBLE",
+    "TUMBLE_START",
+    "TUMBLE_END",
+    "TUMBLE_ROWTIME",
+    "TUMBLE_PROCTIME",
+    "HOP",
+    "HOP_START",
+    "HOP_END",
+    "HOP_ROWTIME",
+    "HOP_PROCTIME",
+    "SESSION",
+    "SESSION_START",
+    "SESSION_END",
+    "SESSION_ROWTIME",
+    "SESSION_PROCTIME",
+    "CUMULATE",
 ];
 
 fn groups() -> [&'static [Function]; 7] {
@@ -74,13 +116,29 @@ fn find(name: &str) -> Option<&'static Function> {
 
 /// Functions written with words between their arguments, or handled by the grammar.
 const GRAMMAR: &[&str] = &[
-    "CAST", "TRY_CAST", "EXTRACT", "TRIM", "TIMESTAMPADD", "TIMESTAMPDIFF", "JSON_VALUE", "JSON_QUERY", "JSON_EXISTS", "JSON_OBJECT",
-    "JSON_ARRAY", "ROW", "ARRAY", "MAP", "POSITION", "OVERLAY", "CASE",
+    "CAST",
+    "TRY_CAST",
+    "EXTRACT",
+    "TRIM",
+    "TIMESTAMPADD",
+    "TIMESTAMPDIFF",
+    "JSON_VALUE",
+    "JSON_QUERY",
+    "JSON_EXISTS",
+    "JSON_OBJECT",
+    "JSON_ARRAY",
+    "ROW",
+    "ARRAY",
+    "MAP",
+    "POSITION",
+    "OVERLAY",
+    "CASE",
 ];
 
 /// Names of all scalar functions, in upper case, each once, sorted.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let mut all: Vec<&'static str> = groups().into_iter().flatten().map(|f| f.name).chain(GRAMMAR.iter().copied()).collect();
+    let mut all: Vec<&'static str> =
+        groups().into_iter().flatten().map(|f| f.name).chain(GRAMMAR.iter().copied()).collect();
     all.sort_unstable();
     all.dedup();
     all.into_iter()
@@ -94,7 +152,9 @@ pub fn is_known(name: &str) -> bool {
 /// The diagnostic for a name nobody knows.
 pub(crate) fn unknown(name: &str, span: Span) -> Diagnostic {
     let candidates = names().chain(AGGREGATES.iter().copied());
-    Diagnostic::at(span, format!("unknown function '{name}'")).with_label("unknown function").with_nearest(name, candidates)
+    Diagnostic::at(span, format!("unknown function '{name}'"))
+        .with_label("unknown function")
+        .with_nearest(name, candidates)
 }
 
 pub(crate) fn bind(name: &str, args: Vec<Typed>, span: Span, settings: &PlanSettings) -> Parse<Typed> {
@@ -103,7 +163,13 @@ pub(crate) fn bind(name: &str, args: Vec<Typed>, span: Span, settings: &PlanSett
 }
 
 /// Checks the number of arguments and binds a call.
-pub(crate) fn bind_at(name: &str, args: Vec<Typed>, span: Span, name_span: Span, settings: &PlanSettings) -> Parse<Typed> {
+pub(crate) fn bind_at(
+    name: &str,
+    args: Vec<Typed>,
+    span: Span,
+    name_span: Span,
+    settings: &PlanSettings,
+) -> Parse<Typed> {
     let Some(function) = find(name) else { return Err(unknown(name, name_span)) };
     let (min, max) = function.arity;
     if args.len() < min || args.len() > max {
@@ -112,7 +178,10 @@ pub(crate) fn bind_at(name: &str, args: Vec<Typed>, span: Span, name_span: Span,
             (a, MANY) => format!("at least {a}"),
             (a, b) => format!("{a} to {b}"),
         };
-        return Err(Diagnostic::at(span, format!("{name} takes {wanted} argument{}, not {}", if wanted == "1" { "" } else { "s" }, args.len())));
+        return Err(Diagnostic::at(
+            span,
+            format!("{name} takes {wanted} argument{}, not {}", if wanted == "1" { "" } else { "s" }, args.len()),
+        ));
     }
     (function.bind)(Invocation { name: function.name, args, span, name_span, settings })
 }
@@ -121,8 +190,11 @@ impl Invocation<'_> {
     /// The kinds of the arguments are not what the function takes.
     pub fn mismatch(&self, index: usize, wanted: &str) -> Diagnostic {
         let arg = &self.args[index];
-        Diagnostic::at(arg.span.clone(), format!("argument {} of {} must be {wanted}, this is {}", index + 1, self.name, arg.data_type.logical))
-            .with_label(arg.data_type.logical.to_string())
+        Diagnostic::at(
+            arg.span.clone(),
+            format!("argument {} of {} must be {wanted}, this is {}", index + 1, self.name, arg.data_type.logical),
+        )
+        .with_label(arg.data_type.logical.to_string())
     }
 
     /// Takes a character argument; an untyped NULL becomes a STRING.
@@ -174,12 +246,12 @@ impl Invocation<'_> {
 // ---- kernels over rows ---------------------------------------------------------------------
 
 /// Text argument of a row that is not NULL.
-pub(crate) fn str_at<'a>(args: &'a [Val], index: usize, row: usize) -> &'a str {
+pub(crate) fn str_at(args: &[Val], index: usize, row: usize) -> &str {
     let arg = &args[index];
     arg.array.as_string::<i32>().value(arg.at(row))
 }
 
-pub(crate) fn bytes_at<'a>(args: &'a [Val], index: usize, row: usize) -> &'a [u8] {
+pub(crate) fn bytes_at(args: &[Val], index: usize, row: usize) -> &[u8] {
     let arg = &args[index];
     match arg.array.as_binary_opt::<i32>() {
         Some(bytes) => bytes.value(arg.at(row)),
@@ -209,7 +281,9 @@ pub(crate) fn any_null_at(args: &[Val], row: usize) -> bool {
 }
 
 /// A kernel that gives text (or NULL) per row, NULL where an argument is NULL.
-pub(crate) fn text_kernel(f: impl Fn(&EvalContext, &[Val], usize) -> Result<Option<String>> + Send + Sync + 'static) -> Kernel {
+pub(crate) fn text_kernel(
+    f: impl Fn(&EvalContext, &[Val], usize) -> Result<Option<String>> + Send + Sync + 'static,
+) -> Kernel {
     Arc::new(move |ctx: &EvalContext, args: &[Val], rows: usize| {
         let mut builder = StringBuilder::with_capacity(rows, rows * 8);
         for row in 0..rows {
@@ -241,7 +315,9 @@ pub(crate) fn num_kernel<T: ArrowPrimitiveType>(
 }
 
 /// A kernel that gives TRUE, FALSE or NULL per row, NULL where an argument is NULL.
-pub(crate) fn bool_kernel(f: impl Fn(&EvalContext, &[Val], usize) -> Result<Option<bool>> + Send + Sync + 'static) -> Kernel {
+pub(crate) fn bool_kernel(
+    f: impl Fn(&EvalContext, &[Val], usize) -> Result<Option<bool>> + Send + Sync + 'static,
+) -> Kernel {
     Arc::new(move |ctx: &EvalContext, args: &[Val], rows: usize| {
         let mut builder = BooleanBuilder::with_capacity(rows);
         for row in 0..rows {
@@ -256,7 +332,9 @@ pub(crate) fn bool_kernel(f: impl Fn(&EvalContext, &[Val], usize) -> Result<Opti
 }
 
 /// A kernel that gives bytes per row, NULL where an argument is NULL.
-pub(crate) fn bytes_kernel(f: impl Fn(&EvalContext, &[Val], usize) -> Result<Option<Vec<u8>>> + Send + Sync + 'static) -> Kernel {
+pub(crate) fn bytes_kernel(
+    f: impl Fn(&EvalContext, &[Val], usize) -> Result<Option<Vec<u8>>> + Send + Sync + 'static,
+) -> Kernel {
     Arc::new(move |ctx: &EvalContext, args: &[Val], rows: usize| {
         let mut builder = BinaryBuilder::with_capacity(rows, rows * 8);
         for row in 0..rows {

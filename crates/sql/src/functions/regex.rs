@@ -89,7 +89,11 @@ impl Regex {
         if let Ok(regex) = regex::RegexBuilder::new(&simple).size_limit(8 << 20).build() {
             return Some(Self::Linear(regex));
         }
-        fancy_regex::RegexBuilder::new(&simple).backtrack_limit(1_000_000).build().ok().map(|r| Self::Backtracking(Box::new(r)))
+        fancy_regex::RegexBuilder::new(&simple)
+            .backtrack_limit(1_000_000)
+            .build()
+            .ok()
+            .map(|r| Self::Backtracking(Box::new(r)))
     }
 
     /// Anywhere in the text.
@@ -104,9 +108,7 @@ impl Regex {
     pub fn group<'t>(&self, text: &'t str, group: usize) -> Result<Option<Option<&'t str>>> {
         match self {
             Self::Linear(r) => Ok(r.captures(text).map(|c| c.get(group).map(|m| m.as_str()))),
-            Self::Backtracking(r) => {
-                Ok(r.captures(text).map_err(too_long)?.map(|c| c.get(group).map(|m| m.as_str())))
-            }
+            Self::Backtracking(r) => Ok(r.captures(text).map_err(too_long)?.map(|c| c.get(group).map(|m| m.as_str()))),
         }
     }
 
@@ -151,7 +153,12 @@ pub(crate) struct Cache {
 
 impl Cache {
     /// Calls `f` with the compiled pattern, or `None` when it is none.
-    pub fn with<T>(&self, pattern: &str, compile: impl Fn(&str) -> Option<Regex>, f: impl FnOnce(Option<&Regex>) -> T) -> T {
+    pub fn with<T>(
+        &self,
+        pattern: &str,
+        compile: impl Fn(&str) -> Option<Regex>,
+        f: impl FnOnce(Option<&Regex>) -> T,
+    ) -> T {
         let mut last = self.last.borrow_mut();
         if last.as_ref().is_none_or(|(p, _)| p != pattern) {
             *last = Some((pattern.to_owned(), compile(pattern)));

@@ -8,7 +8,10 @@ use base64::Engine as _;
 use starweir_model::{DataType, Error, LogicalType as L, Result};
 
 use super::regex::{Cache, Regex};
-use super::{Function, Invocation, MANY, any_null_at, bool_kernel, bytes_at, bytes_kernel, i32_at, i64_at, num_kernel, str_at, text_kernel};
+use super::{
+    Function, Invocation, MANY, any_null_at, bool_kernel, bytes_at, bytes_kernel, i32_at, i64_at, num_kernel, str_at,
+    text_kernel,
+};
 use crate::ast::TrimSide;
 use crate::bind::expr::{bool_type, convert};
 use crate::diagnostic::{Diagnostic, Span};
@@ -48,8 +51,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "REGEXP", arity: (2, 2), bind: regexp },
     Function { name: "REGEXP_REPLACE", arity: (3, 3), bind: regexp_replace },
     Function { name: "REGEXP_EXTRACT", arity: (2, 3), bind: regexp_extract },
-    Function { name: "IS_ALPHA", arity: (1, 1), bind: |c| is_kind(c, |s| !s.is_empty() && s.chars().all(char::is_alphabetic)) },
-    Function { name: "IS_DIGIT", arity: (1, 1), bind: |c| is_kind(c, |s| !s.is_empty() && s.chars().all(char::is_numeric)) },
+    Function {
+        name: "IS_ALPHA",
+        arity: (1, 1),
+        bind: |c| is_kind(c, |s| !s.is_empty() && s.chars().all(char::is_alphabetic)),
+    },
+    Function {
+        name: "IS_DIGIT",
+        arity: (1, 1),
+        bind: |c| is_kind(c, |s| !s.is_empty() && s.chars().all(char::is_numeric)),
+    },
     Function { name: "IS_DECIMAL", arity: (1, 1), bind: |c| is_kind(c, is_decimal) },
     Function { name: "FROM_BASE64", arity: (1, 1), bind: from_base64 },
     Function { name: "TO_BASE64", arity: (1, 1), bind: to_base64 },
@@ -94,7 +105,11 @@ fn initcap(text: &str) -> String {
 fn char_length(mut c: Invocation<'_>) -> Parse<Typed> {
     c.text(0)?;
     let data_type = c.strict_type(L::Int);
-    Ok(c.finish(data_type, num_kernel::<Int32Type>(|_, args, row| Ok(Some(str_at(args, 0, row).chars().count() as i32)))).total())
+    Ok(c.finish(
+        data_type,
+        num_kernel::<Int32Type>(|_, args, row| Ok(Some(str_at(args, 0, row).chars().count() as i32))),
+    )
+    .total())
 }
 
 /// `a || b`.
@@ -140,7 +155,11 @@ pub(crate) fn concat_operator(left: Typed, right: Typed, span: Span) -> Parse<Ty
 fn concat(mut c: Invocation<'_>) -> Parse<Typed> {
     for i in 0..c.args.len() {
         if c.args[i].is_null_literal() {
-            return Err(Diagnostic::at(c.args[i].span.clone(), "a NULL without a type can not be an argument of CONCAT").with_hint("write CAST(NULL AS STRING)"));
+            return Err(Diagnostic::at(
+                c.args[i].span.clone(),
+                "a NULL without a type can not be an argument of CONCAT",
+            )
+            .with_hint("write CAST(NULL AS STRING)"));
         }
         c.text(i)?;
     }
@@ -281,7 +300,11 @@ fn overlay(mut c: Invocation<'_>) -> Parse<Typed> {
 
 /// Position (from 1) of a text in another from a start; 0 when it is not there.
 fn find_from(needle: &str, haystack: &str, from: usize) -> i32 {
-    let Some((offset, _)) = haystack.char_indices().nth(from).or_else(|| (from == haystack.chars().count()).then_some((haystack.len(), ' '))) else {
+    let Some((offset, _)) = haystack
+        .char_indices()
+        .nth(from)
+        .or_else(|| (from == haystack.chars().count()).then_some((haystack.len(), ' ')))
+    else {
         return 0;
     };
     haystack[offset..].find(needle).map_or(0, |at| haystack[..offset + at].chars().count() as i32 + 1)
@@ -453,7 +476,11 @@ fn replace(mut c: Invocation<'_>) -> Parse<Typed> {
         c.text(i)?;
     }
     let data_type = c.strict_type(L::STRING);
-    Ok(c.finish(data_type, text_kernel(|_, args, row| Ok(Some(str_at(args, 0, row).replace(str_at(args, 1, row), str_at(args, 2, row)))))).total())
+    Ok(c.finish(
+        data_type,
+        text_kernel(|_, args, row| Ok(Some(str_at(args, 0, row).replace(str_at(args, 1, row), str_at(args, 2, row))))),
+    )
+    .total())
 }
 
 fn reverse(mut c: Invocation<'_>) -> Parse<Typed> {
@@ -481,7 +508,11 @@ fn split_index(mut c: Invocation<'_>) -> Parse<Typed> {
                 return Ok(None);
             }
             let separator = if coded {
-                match u32::try_from(i32_at(args, 1, row)).ok().filter(|v| (1..=255).contains(v)).and_then(char::from_u32) {
+                match u32::try_from(i32_at(args, 1, row))
+                    .ok()
+                    .filter(|v| (1..=255).contains(v))
+                    .and_then(char::from_u32)
+                {
                     Some(c) => c.to_string(),
                     None => return Ok(None),
                 }
@@ -503,7 +534,13 @@ fn split_index(mut c: Invocation<'_>) -> Parse<Typed> {
 fn ascii(mut c: Invocation<'_>) -> Parse<Typed> {
     c.text(0)?;
     let data_type = c.strict_type(L::Int);
-    Ok(c.finish(data_type, num_kernel::<Int32Type>(|_, args, row| Ok(Some(str_at(args, 0, row).bytes().next().map_or(0, |b| i32::from(b as i8)))))).total())
+    Ok(c.finish(
+        data_type,
+        num_kernel::<Int32Type>(|_, args, row| {
+            Ok(Some(str_at(args, 0, row).bytes().next().map_or(0, |b| i32::from(b as i8))))
+        }),
+    )
+    .total())
 }
 
 fn chr(mut c: Invocation<'_>) -> Parse<Typed> {
@@ -562,9 +599,12 @@ fn from_base64(mut c: Invocation<'_>) -> Parse<Typed> {
         text_kernel(|_, args, row| {
             let engine = base64::engine::GeneralPurpose::new(
                 &base64::alphabet::STANDARD,
-                base64::engine::GeneralPurposeConfig::new().with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
+                base64::engine::GeneralPurposeConfig::new()
+                    .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
             );
-            let bytes = engine.decode(bytes_at(args, 0, row)).map_err(|_| Error::data("FROM_BASE64 was given text that is no Base64"))?;
+            let bytes = engine
+                .decode(bytes_at(args, 0, row))
+                .map_err(|_| Error::data("FROM_BASE64 was given text that is no Base64"))?;
             Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
         }),
     ))
@@ -602,7 +642,9 @@ fn charset(name: &str) -> Result<Charset> {
         "UTF-16LE" => Charset::Utf16Le,
         "UTF-16BE" => Charset::Utf16Be,
         _ => {
-            return Err(Error::data("ENCODE and DECODE know US-ASCII, ISO-8859-1, UTF-8, UTF-16, UTF-16LE and UTF-16BE"));
+            return Err(Error::data(
+                "ENCODE and DECODE know US-ASCII, ISO-8859-1, UTF-8, UTF-16, UTF-16LE and UTF-16BE",
+            ));
         }
     })
 }
@@ -619,7 +661,9 @@ fn encode(mut c: Invocation<'_>) -> Parse<Typed> {
                 Charset::Utf8 => text.as_bytes().to_vec(),
                 Charset::Ascii => text.chars().map(|c| if c.is_ascii() { c as u8 } else { b'?' }).collect(),
                 Charset::Latin1 => text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect(),
-                Charset::Utf16 => [0xFE, 0xFF].into_iter().chain(text.encode_utf16().flat_map(u16::to_be_bytes)).collect(),
+                Charset::Utf16 => {
+                    [0xFE, 0xFF].into_iter().chain(text.encode_utf16().flat_map(u16::to_be_bytes)).collect()
+                }
                 Charset::Utf16Le => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
                 Charset::Utf16Be => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
             }))
@@ -651,7 +695,9 @@ fn decode(mut c: Invocation<'_>) -> Parse<Typed> {
             };
             Ok(Some(match charset(str_at(args, 1, row))? {
                 Charset::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
-                Charset::Ascii => bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { '\u{fffd}' }).collect(),
+                Charset::Ascii => {
+                    bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { '\u{fffd}' }).collect()
+                }
                 Charset::Latin1 => bytes.iter().map(|b| char::from(*b)).collect(),
                 Charset::Utf16 => match bytes {
                     [0xFF, 0xFE, rest @ ..] => utf16(rest, true),
@@ -786,7 +832,8 @@ pub(crate) fn like(name: &'static str, args: Vec<Typed>, span: Span) -> Parse<Ty
                 None
             };
             let pattern = str_at(args, 1, row);
-            let compiled = |p: &str| like_to_regex(p, escape, similar).and_then(|p| regex::Regex::new(&p).ok().map(Regex::Linear));
+            let compiled =
+                |p: &str| like_to_regex(p, escape, similar).and_then(|p| regex::Regex::new(&p).ok().map(Regex::Linear));
             let matched = cache.with(pattern, compiled, |regex| match regex {
                 Some(regex) => regex.is_match(str_at(args, 0, row)),
                 None => Err(Error::data("a pattern of LIKE or SIMILAR TO is malformed")),

@@ -43,7 +43,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "UNIX_TIMESTAMP", arity: (0, 2), bind: unix_timestamp },
     Function { name: "FROM_UNIXTIME", arity: (1, 2), bind: from_unixtime },
     Function { name: "CONVERT_TZ", arity: (3, 3), bind: convert_tz },
-    Function { name: "CURRENT_WATERMARK", arity: (1, 1), bind: |c| Err(Diagnostic::unsupported(c.name_span, "CURRENT_WATERMARK")) },
+    Function {
+        name: "CURRENT_WATERMARK",
+        arity: (1, 1),
+        bind: |c| Err(Diagnostic::unsupported(c.name_span, "CURRENT_WATERMARK")),
+    },
 ];
 
 fn now(c: Invocation<'_>, logical: L) -> Parse<Typed> {
@@ -79,11 +83,18 @@ fn local_nanos(ctx: &EvalContext, arg: &Val, logical: &L, row: usize) -> i128 {
 /// A column of a temporal type from nanoseconds of the local clock.
 fn from_local(ctx: &EvalContext, values: Vec<Option<i128>>, logical: &L) -> Result<ArrayRef> {
     Ok(match logical {
-        L::Date => Arc::new(values.into_iter().map(|v| v.map(|v| v.div_euclid(NANOS_PER_DAY) as i32)).collect::<Date32Array>()),
+        L::Date => {
+            Arc::new(values.into_iter().map(|v| v.map(|v| v.div_euclid(NANOS_PER_DAY) as i32)).collect::<Date32Array>())
+        }
         L::Time(_) => Arc::new(
-            values.into_iter().map(|v| v.map(|v| (v.rem_euclid(NANOS_PER_DAY) / NANOS_PER_MILLI) as i32)).collect::<Time32MillisecondArray>(),
+            values
+                .into_iter()
+                .map(|v| v.map(|v| (v.rem_euclid(NANOS_PER_DAY) / NANOS_PER_MILLI) as i32))
+                .collect::<Time32MillisecondArray>(),
         ),
-        L::TimestampLtz(p) => timestamps(values.into_iter().map(|v| v.map(|v| ctx.session_zone.to_instant(v))), *p, true)?,
+        L::TimestampLtz(p) => {
+            timestamps(values.into_iter().map(|v| v.map(|v| ctx.session_zone.to_instant(v))), *p, true)?
+        }
         L::Timestamp(p) => timestamps(values.into_iter(), *p, false)?,
         _ => return Err(Error::internal("a temporal type was expected")),
     })
@@ -108,7 +119,11 @@ pub(crate) fn extract(unit: &str, arg: Typed, span: Span) -> Parse<Typed> {
     let unit = unit.to_owned();
     let call = if types::is_interval(&logical) {
         let months = logical == L::IntervalYearMonth;
-        let fits = if months { matches!(unit.as_str(), "YEAR" | "QUARTER" | "MONTH") } else { matches!(unit.as_str(), "DAY" | "HOUR" | "MINUTE" | "SECOND" | "MILLISECOND" | "EPOCH") };
+        let fits = if months {
+            matches!(unit.as_str(), "YEAR" | "QUARTER" | "MONTH")
+        } else {
+            matches!(unit.as_str(), "DAY" | "HOUR" | "MINUTE" | "SECOND" | "MILLISECOND" | "EPOCH")
+        };
         if !fits {
             return Err(refuse());
         }
@@ -137,7 +152,8 @@ pub(crate) fn extract(unit: &str, arg: Typed, span: Span) -> Parse<Typed> {
         if !types::is_temporal(&logical) {
             return Err(refuse());
         }
-        let clock = matches!(unit.as_str(), "HOUR" | "MINUTE" | "SECOND" | "MILLISECOND" | "MICROSECOND" | "NANOSECOND");
+        let clock =
+            matches!(unit.as_str(), "HOUR" | "MINUTE" | "SECOND" | "MILLISECOND" | "MICROSECOND" | "NANOSECOND");
         match logical {
             L::Date if clock => return Err(refuse()),
             L::Time(_) if !clock && unit != "EPOCH" => return Err(refuse()),
@@ -151,7 +167,11 @@ pub(crate) fn extract(unit: &str, arg: Typed, span: Span) -> Parse<Typed> {
             data_type,
             span,
             num_kernel::<Int64Type>(move |ctx, args, row| {
-                if let (L::TimestampLtz(_), "HOUR" | "MINUTE" | "SECOND" | "MILLISECOND" | "MICROSECOND" | "NANOSECOND") = (&kind, u.as_str()) {
+                if let (
+                    L::TimestampLtz(_),
+                    "HOUR" | "MINUTE" | "SECOND" | "MILLISECOND" | "MICROSECOND" | "NANOSECOND",
+                ) = (&kind, u.as_str())
+                {
                     // Flink divides the local milliseconds without flooring them: before 1970 the parts
                     // are negative.
                     let local = local_nanos(ctx, &args[0], &kind, row);
@@ -166,7 +186,9 @@ pub(crate) fn extract(unit: &str, arg: Typed, span: Span) -> Parse<Typed> {
                     return Ok(Some(part as i64));
                 }
                 if u == "EPOCH" && matches!(kind, L::TimestampLtz(_)) {
-                    return Ok(Some(timestamp_nanos(args[0].array.as_ref(), args[0].at(row)).div_euclid(NANOS_PER_SECOND) as i64));
+                    return Ok(Some(
+                        timestamp_nanos(args[0].array.as_ref(), args[0].at(row)).div_euclid(NANOS_PER_SECOND) as i64,
+                    ));
                 }
                 Ok(Some(part(&u, local_nanos(ctx, &args[0], &kind, row))))
             }),
@@ -188,11 +210,23 @@ fn part(unit: &str, local: i128) -> i64 {
         "DAY" => i64::from(c.day),
         "WEEK" => time::iso_week(days).1,
         "MONTH" => i64::from(c.month),
-        "QUARTER" => i64::from((c.month + 2) / 3),
+        "QUARTER" => i64::from(c.month.div_ceil(3)),
         "YEAR" => c.year,
         "DECADE" => c.year.div_euclid(10),
-        "CENTURY" => if c.year > 0 { (c.year + 99) / 100 } else { -((99 - c.year) / 100) },
-        "MILLENNIUM" => if c.year > 0 { (c.year + 999) / 1000 } else { -((999 - c.year) / 1000) },
+        "CENTURY" => {
+            if c.year > 0 {
+                (c.year + 99) / 100
+            } else {
+                -((99 - c.year) / 100)
+            }
+        }
+        "MILLENNIUM" => {
+            if c.year > 0 {
+                (c.year + 999) / 1000
+            } else {
+                -((999 - c.year) / 1000)
+            }
+        }
         "DOW" => time::iso_weekday(days) % 7 + 1,
         "ISODOW" => time::iso_weekday(days),
         "DOY" => time::day_of_year(days),
@@ -206,7 +240,22 @@ pub(crate) fn round_to(ceil: bool, unit: &str, arg: Typed, span: Span) -> Parse<
     let arg = if arg.is_null_literal() { convert(arg, &L::Timestamp(3)) } else { arg };
     let logical = arg.data_type.logical.clone();
     let name = if ceil { "CEIL" } else { "FLOOR" };
-    let known = ["MILLENNIUM", "CENTURY", "DECADE", "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND", "NANOSECOND"];
+    let known = [
+        "MILLENNIUM",
+        "CENTURY",
+        "DECADE",
+        "YEAR",
+        "QUARTER",
+        "MONTH",
+        "WEEK",
+        "DAY",
+        "HOUR",
+        "MINUTE",
+        "SECOND",
+        "MILLISECOND",
+        "MICROSECOND",
+        "NANOSECOND",
+    ];
     if !types::is_temporal(&logical) || !known.contains(&unit) {
         return Err(Diagnostic::at(span, format!("{name} of {logical} to {unit} is not possible")));
     }
@@ -308,7 +357,8 @@ fn shift(ctx: &EvalContext, arg: &Val, logical: &L, row: usize, months: i64, nan
 
 fn add_months(local: i128, months: i64) -> i128 {
     let days = local.div_euclid(NANOS_PER_DAY) as i64;
-    i128::from(time::add_months(days, months.clamp(-1_000_000, 1_000_000))) * NANOS_PER_DAY + local.rem_euclid(NANOS_PER_DAY)
+    i128::from(time::add_months(days, months.clamp(-1_000_000, 1_000_000))) * NANOS_PER_DAY
+        + local.rem_euclid(NANOS_PER_DAY)
 }
 
 /// `time ± interval`.
@@ -345,7 +395,13 @@ fn from_shifted(ctx: &EvalContext, values: Vec<Option<i128>>, logical: &L) -> Re
 }
 
 /// TIMESTAMPADD and TIMESTAMPDIFF.
-pub(crate) fn timestamp_arithmetic(name: &str, unit: &str, unit_span: Span, args: Vec<Typed>, span: Span) -> Parse<Typed> {
+pub(crate) fn timestamp_arithmetic(
+    name: &str,
+    unit: &str,
+    unit_span: Span,
+    args: Vec<Typed>,
+    span: Span,
+) -> Parse<Typed> {
     let upper = unit.to_ascii_uppercase();
     let short = upper.strip_prefix("SQL_TSI_").unwrap_or(&upper);
     let unit = match short {
@@ -353,8 +409,10 @@ pub(crate) fn timestamp_arithmetic(name: &str, unit: &str, unit_span: Span, args
         "NANOSECOND" => "NANOSECOND",
         "MILLISECOND" | "SECOND" | "MINUTE" | "HOUR" | "DAY" | "WEEK" | "MONTH" | "QUARTER" | "YEAR" => short,
         _ => {
-            return Err(Diagnostic::at(unit_span, format!("unknown unit of time {unit}"))
-                .with_nearest(unit, ["SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR", "MILLISECOND"]));
+            return Err(Diagnostic::at(unit_span, format!("unknown unit of time {unit}")).with_nearest(
+                unit,
+                ["SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR", "MILLISECOND"],
+            ));
         }
     }
     .to_owned();
@@ -366,12 +424,18 @@ pub(crate) fn timestamp_arithmetic(name: &str, unit: &str, unit_span: Span, args
 
 fn add(unit: String, amount: Typed, point: Typed, span: Span) -> Parse<Typed> {
     if !amount.data_type.logical.is_integer() && !amount.is_null_literal() {
-        return Err(Diagnostic::at(amount.span.clone(), format!("TIMESTAMPADD takes a whole number of units, this is {}", amount.data_type.logical)));
+        return Err(Diagnostic::at(
+            amount.span.clone(),
+            format!("TIMESTAMPADD takes a whole number of units, this is {}", amount.data_type.logical),
+        ));
     }
     let point = if point.is_null_literal() { convert(point, &L::Timestamp(3)) } else { point };
     let logical = point.data_type.logical.clone();
     if !types::is_temporal(&logical) {
-        return Err(Diagnostic::at(point.span.clone(), format!("TIMESTAMPADD takes a DATE, TIME or TIMESTAMP, this is {logical}")));
+        return Err(Diagnostic::at(
+            point.span.clone(),
+            format!("TIMESTAMPADD takes a DATE, TIME or TIMESTAMP, this is {logical}"),
+        ));
     }
     let clock = matches!(unit.as_str(), "HOUR" | "MINUTE" | "SECOND" | "MILLISECOND" | "MICROSECOND" | "NANOSECOND");
     let target = match (&logical, clock) {
@@ -410,7 +474,8 @@ fn add(unit: String, amount: Typed, point: Typed, span: Span) -> Parse<Typed> {
             .collect();
         from_shifted(ctx, values, &target)
     });
-    Ok(Typed::call("TIMESTAMPADD", vec![amount, point], DataType { logical: result, nullable }, span, kernel).detail(unit))
+    Ok(Typed::call("TIMESTAMPADD", vec![amount, point], DataType { logical: result, nullable }, span, kernel)
+        .detail(unit))
 }
 
 fn diff(unit: String, from: Typed, to: Typed, span: Span) -> Parse<Typed> {
@@ -419,12 +484,18 @@ fn diff(unit: String, from: Typed, to: Typed, span: Span) -> Parse<Typed> {
     let (a, b) = (from.data_type.logical.clone(), to.data_type.logical.clone());
     for (arg, logical) in [(&from, &a), (&to, &b)] {
         if !types::is_temporal(logical) {
-            return Err(Diagnostic::at(arg.span.clone(), format!("TIMESTAMPDIFF takes DATE, TIME or TIMESTAMP, this is {logical}")));
+            return Err(Diagnostic::at(
+                arg.span.clone(),
+                format!("TIMESTAMPDIFF takes DATE, TIME or TIMESTAMP, this is {logical}"),
+            ));
         }
     }
     let ltz = |l: &L| matches!(l, L::TimestampLtz(_));
     if ltz(&a) != ltz(&b) {
-        return Err(Diagnostic::at(span, format!("TIMESTAMPDIFF of {a} and {b} is not possible: both must be TIMESTAMP_LTZ, or neither")));
+        return Err(Diagnostic::at(
+            span,
+            format!("TIMESTAMPDIFF of {a} and {b} is not possible: both must be TIMESTAMP_LTZ, or neither"),
+        ));
     }
     let data_type = DataType { logical: L::Int, nullable: from.data_type.nullable || to.data_type.nullable };
     let u = unit.clone();
@@ -532,7 +603,11 @@ fn date_format(mut c: Invocation<'_>) -> Parse<Typed> {
                 builder.append_null();
                 continue;
             }
-            let local = if logical.is_character() { time::parse_timestamp(str_at(args, 0, row)) } else { Some(local_nanos(ctx, &args[0], &logical, row)) };
+            let local = if logical.is_character() {
+                time::parse_timestamp(str_at(args, 0, row))
+            } else {
+                Some(local_nanos(ctx, &args[0], &logical, row))
+            };
             match (local, cache.get(str_at(args, 1, row))) {
                 (Some(local), Some(pattern)) => {
                     let mut out = String::new();
@@ -572,7 +647,10 @@ fn to_date(mut c: Invocation<'_>) -> Parse<Typed> {
     for i in 0..c.args.len() {
         c.text(i)?;
     }
-    let kernel = parse_kernel(|s| time::parse_date(s).map(|d| i128::from(d) * NANOS_PER_DAY), |ctx, v| from_local(ctx, v, &L::Date));
+    let kernel = parse_kernel(
+        |s| time::parse_date(s).map(|d| i128::from(d) * NANOS_PER_DAY),
+        |ctx, v| from_local(ctx, v, &L::Date),
+    );
     Ok(c.finish(DataType::nullable(L::Date), kernel).total())
 }
 
@@ -595,7 +673,9 @@ fn in_years(nanos: &i128) -> bool {
 fn to_timestamp_ltz(mut c: Invocation<'_>) -> Parse<Typed> {
     let logical = c.args[0].data_type.logical.clone();
     let data_type = DataType::nullable(L::TimestampLtz(3));
-    if logical.is_character() || (logical == L::Null && c.args.get(1).is_some_and(|a| a.data_type.logical.is_character())) {
+    if logical.is_character()
+        || (logical == L::Null && c.args.get(1).is_some_and(|a| a.data_type.logical.is_character()))
+    {
         for i in 0..c.args.len() {
             c.text(i)?;
         }
@@ -606,7 +686,11 @@ fn to_timestamp_ltz(mut c: Invocation<'_>) -> Parse<Typed> {
                     return None;
                 }
                 let text = str_at(args, 0, row);
-                let local = if args.len() == 1 { time::parse_timestamp(text) } else { cache.get(str_at(args, 1, row))?.parse(text) }?;
+                let local = if args.len() == 1 {
+                    time::parse_timestamp(text)
+                } else {
+                    cache.get(str_at(args, 1, row))?.parse(text)
+                }?;
                 let zone = if args.len() == 3 { Zone::parse(str_at(args, 2, row))? } else { Zone::UTC };
                 Some(time::cut_nanos(zone.to_instant(local), 3)).filter(in_years)
             });
@@ -638,7 +722,11 @@ fn to_timestamp_ltz(mut c: Invocation<'_>) -> Parse<Typed> {
                 (3, true) => super::f64_at(args, 0, row) as i64 as i128,
                 (0, false) => i128::from(i64_at(args, 0, row)) * 1000,
                 (3, false) => i128::from(i64_at(args, 0, row)),
-                _ => return Err(Error::data("TO_TIMESTAMP_LTZ takes seconds (precision 0) or milliseconds (precision 3)")),
+                _ => {
+                    return Err(Error::data(
+                        "TO_TIMESTAMP_LTZ takes seconds (precision 0) or milliseconds (precision 3)",
+                    ));
+                }
             };
             out.push(Some(value * NANOS_PER_MILLI).filter(in_years));
         }
@@ -660,17 +748,24 @@ fn unix_timestamp(mut c: Invocation<'_>) -> Parse<Typed> {
     let data_type = c.strict_type(L::BigInt);
     let kernel: Kernel = Arc::new(|ctx: &EvalContext, args: &[Val], rows: usize| {
         let mut cache = PatternCache::default();
-        let result: Int64Array = (0..rows)
-            .map(|row| {
-                if any_null_at(args, row) {
-                    return None;
-                }
-                let text = str_at(args, 0, row);
-                let local = if args.len() == 1 { time::parse_timestamp(text) } else { cache.get(str_at(args, 1, row)).and_then(|p| p.parse(text)) };
-                // Text that is no timestamp gives the smallest BIGINT in seconds, as Flink answers.
-                Some(local.map_or(i64::MIN / 1000, |l| ctx.session_zone.to_instant(l).div_euclid(NANOS_PER_SECOND) as i64))
-            })
-            .collect();
+        let result: Int64Array =
+            (0..rows)
+                .map(|row| {
+                    if any_null_at(args, row) {
+                        return None;
+                    }
+                    let text = str_at(args, 0, row);
+                    let local = if args.len() == 1 {
+                        time::parse_timestamp(text)
+                    } else {
+                        cache.get(str_at(args, 1, row)).and_then(|p| p.parse(text))
+                    };
+                    // Text that is no timestamp gives the smallest BIGINT in seconds, as Flink answers.
+                    Some(local.map_or(i64::MIN / 1000, |l| {
+                        ctx.session_zone.to_instant(l).div_euclid(NANOS_PER_SECOND) as i64
+                    }))
+                })
+                .collect();
         Ok(Arc::new(result) as ArrayRef)
     });
     Ok(c.finish(data_type, kernel).total())

@@ -7,16 +7,61 @@ use crate::lexer::Tok;
 
 /// Functions that are written without parentheses.
 const BARE_FUNCTIONS: &[&str] = &[
-    "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP", "CURRENT_USER", "SESSION_USER", "SYSTEM_USER",
-    "USER", "CURRENT_CATALOG", "CURRENT_DATABASE_", "CURRENT_ROW_TIMESTAMP_",
+    "CURRENT_DATE",
+    "CURRENT_TIME",
+    "CURRENT_TIMESTAMP",
+    "LOCALTIME",
+    "LOCALTIMESTAMP",
+    "CURRENT_USER",
+    "SESSION_USER",
+    "SYSTEM_USER",
+    "USER",
+    "CURRENT_CATALOG",
+    "CURRENT_DATABASE_",
+    "CURRENT_ROW_TIMESTAMP_",
 ];
 
 /// Reserved words that are functions when a parenthesis follows.
-const CALLABLE_RESERVED: &[&str] = &["LEFT", "RIGHT", "ROW", "GROUPING", "VALUE", "CURRENT_TIMESTAMP", "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP", "CURRENT_DATE", "INSERT", "SET", "CHAR", "DATE", "TIME", "TIMESTAMP", "UNNEST"];
+const CALLABLE_RESERVED: &[&str] = &[
+    "LEFT",
+    "RIGHT",
+    "ROW",
+    "GROUPING",
+    "VALUE",
+    "CURRENT_TIMESTAMP",
+    "CURRENT_TIME",
+    "LOCALTIME",
+    "LOCALTIMESTAMP",
+    "CURRENT_DATE",
+    "INSERT",
+    "SET",
+    "CHAR",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+    "UNNEST",
+];
 
 const UNITS: &[&str] = &[
-    "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND", "NANOSECOND", "DECADE", "CENTURY",
-    "MILLENNIUM", "DOW", "DOY", "ISODOW", "ISOYEAR", "EPOCH",
+    "YEAR",
+    "QUARTER",
+    "MONTH",
+    "WEEK",
+    "DAY",
+    "HOUR",
+    "MINUTE",
+    "SECOND",
+    "MILLISECOND",
+    "MICROSECOND",
+    "NANOSECOND",
+    "DECADE",
+    "CENTURY",
+    "MILLENNIUM",
+    "DOW",
+    "DOY",
+    "ISODOW",
+    "ISOYEAR",
+    "EPOCH",
 ];
 
 /// `DAYS` is `DAY`; anything else is itself in upper case.
@@ -107,7 +152,9 @@ impl Parser<'_> {
             };
             if let Some(op) = comparison {
                 self.at += 1;
-                if (self.peek_word("ANY") || self.peek_word("SOME") || self.peek_word("ALL")) && self.peek_sym_at(1, "(") {
+                if (self.peek_word("ANY") || self.peek_word("SOME") || self.peek_word("ALL"))
+                    && self.peek_sym_at(1, "(")
+                {
                     let span = self.span();
                     self.at += 2;
                     self.skip_parens()?;
@@ -318,7 +365,9 @@ impl Parser<'_> {
         while self.peek_sym_at(ahead, "(") && ahead < 32 {
             ahead += 1;
         }
-        let direct = self.peek_word_at(ahead, "SELECT") || self.peek_word_at(ahead, "VALUES") || self.peek_word_at(ahead, "WITH");
+        let direct = self.peek_word_at(ahead, "SELECT")
+            || self.peek_word_at(ahead, "VALUES")
+            || self.peek_word_at(ahead, "WITH");
         direct || (ahead == 0 && self.peek_word("TABLE") && matches!(self.tok_at(1), Tok::Word(_) | Tok::Quoted(_)))
     }
 
@@ -596,7 +645,10 @@ impl Parser<'_> {
                 self.expect_sym(")")?;
                 return Ok(Expr::new(ExprKind::TableArg(Box::new(query)), span.start..self.previous_end()));
             }
-            "JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS" | "JSON_OBJECT" | "JSON_ARRAY" | "JSON_OBJECTAGG" | "JSON_ARRAYAGG" if next_paren => {
+            "JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS" | "JSON_OBJECT" | "JSON_ARRAY" | "JSON_OBJECTAGG"
+            | "JSON_ARRAYAGG"
+                if next_paren =>
+            {
                 return self.json_call(upper);
             }
             "PERIOD" if next_paren => {
@@ -629,7 +681,8 @@ impl Parser<'_> {
         if UNITS.contains(&unit.as_str()) {
             return Ok(unit);
         }
-        Err(Diagnostic::at(word.span, format!("unknown unit of time {}", word.name)).with_nearest(&word.name, UNITS.iter().copied()))
+        Err(Diagnostic::at(word.span, format!("unknown unit of time {}", word.name))
+            .with_nearest(&word.name, UNITS.iter().copied()))
     }
 
     fn interval(&mut self) -> Parse<Expr> {
@@ -730,7 +783,8 @@ impl Parser<'_> {
             Tok::Word(word) if is_reserved(&word) && !self.peek_sym_at(1, "(") => self.ident("an expression")?,
             Tok::Word(word) if is_reserved(&word) => {
                 let span = self.span();
-                return Err(Diagnostic::at(span, format!("expected an expression, found {word}")).with_label("expected an expression"));
+                return Err(Diagnostic::at(span, format!("expected an expression, found {word}"))
+                    .with_label("expected an expression"));
             }
             _ => self.any_ident("an expression")?,
         };
@@ -835,7 +889,9 @@ impl Parser<'_> {
             let value = Box::new(self.argument()?);
             return Ok(Expr::new(ExprKind::Named { name, value }, start..self.previous_end()));
         }
-        if (self.peek_word("SELECT") || self.peek_word("WITH")) || (self.peek_word("VALUES") && self.peek_sym_at(1, "(")) {
+        if (self.peek_word("SELECT") || self.peek_word("WITH"))
+            || (self.peek_word("VALUES") && self.peek_sym_at(1, "("))
+        {
             let query = self.query()?;
             return Ok(Expr::new(ExprKind::Subquery(Box::new(query)), start..self.previous_end()));
         }
@@ -871,7 +927,10 @@ impl Parser<'_> {
                 continue;
             }
             if builds_object {
-                let key_word = self.peek_word("KEY") && !self.peek_sym_at(1, ")") && !self.peek_word_at(1, "VALUE") && !self.peek_sym_at(1, ":");
+                let key_word = self.peek_word("KEY")
+                    && !self.peek_sym_at(1, ")")
+                    && !self.peek_word_at(1, "VALUE")
+                    && !self.peek_sym_at(1, ":");
                 self.at += usize::from(key_word);
                 args.push(self.expr()?);
                 if !self.eat_word("VALUE") && !self.eat_sym(":") && !self.eat_sym(",") {
@@ -930,7 +989,9 @@ impl Parser<'_> {
         }
         let wrapper = if self.eat_words(&["WITHOUT", "ARRAY", "WRAPPER"]) || self.eat_words(&["WITHOUT", "WRAPPER"]) {
             Some(JsonWrapper::Without)
-        } else if self.eat_words(&["WITH", "CONDITIONAL", "ARRAY", "WRAPPER"]) || self.eat_words(&["WITH", "CONDITIONAL", "WRAPPER"]) {
+        } else if self.eat_words(&["WITH", "CONDITIONAL", "ARRAY", "WRAPPER"])
+            || self.eat_words(&["WITH", "CONDITIONAL", "WRAPPER"])
+        {
             Some(JsonWrapper::Conditional)
         } else if self.eat_words(&["WITH", "UNCONDITIONAL", "ARRAY", "WRAPPER"])
             || self.eat_words(&["WITH", "UNCONDITIONAL", "WRAPPER"])

@@ -20,16 +20,130 @@ pub(crate) type Parse<T> = Result<T, Diagnostic>;
 
 /// Words Flink reserves that can not stand for a name without backticks.
 const RESERVED: &[&str] = &[
-    "ALL", "ALTER", "AND", "ANY", "ARRAY", "AS", "ASYMMETRIC", "BETWEEN", "BIGINT", "BINARY", "BOOLEAN", "BOTH", "BY", "CASE", "CAST",
-    "CHAR", "CHARACTER", "CHECK", "COLLATE", "CONSTRAINT", "CREATE", "CROSS", "CUBE", "CURRENT_DATE", "CURRENT_TIME",
-    "CURRENT_TIMESTAMP", "DATE", "DEC", "DECIMAL", "DEFAULT", "DELETE", "DESCRIBE", "DISTINCT", "DOUBLE", "DROP", "ELSE", "END",
-    "ESCAPE", "EXCEPT", "EXECUTE", "EXISTS", "EXPLAIN", "EXTRACT", "FALSE", "FETCH", "FILTER", "FLOAT", "FOR", "FROM", "FULL",
-    "FUNCTION", "GRANT", "GROUP", "GROUPING", "HAVING", "IN", "INNER", "INSERT", "INT", "INTEGER", "INTERSECT", "INTERVAL", "INTO",
-    "IS", "JOIN", "LATERAL", "LEADING", "LEFT", "LIKE", "LIMIT", "LOCALTIME", "LOCALTIMESTAMP", "MATCH_RECOGNIZE", "MERGE", "MINUS",
-    "MULTISET", "NATURAL", "NOT", "NULL", "NUMERIC", "OFFSET", "ON", "OR", "ORDER", "OUTER", "OVER", "OVERLAPS", "PARTITION",
-    "PRIMARY", "REAL", "RIGHT", "ROLLUP", "ROW", "ROWS", "SELECT", "SET", "SIMILAR", "SMALLINT", "SOME", "SYMMETRIC", "TABLE",
-    "TABLESAMPLE", "THEN", "TINYINT", "TO", "TRAILING", "TRUE", "UNION", "UNIQUE", "UNKNOWN", "UNNEST", "UPDATE", "UPSERT", "USING",
-    "VALUE", "VALUES", "VARBINARY", "VARCHAR", "WHEN", "WHERE", "WINDOW", "WITH", "WITHIN", "WITHOUT",
+    "ALL",
+    "ALTER",
+    "AND",
+    "ANY",
+    "ARRAY",
+    "AS",
+    "ASYMMETRIC",
+    "BETWEEN",
+    "BIGINT",
+    "BINARY",
+    "BOOLEAN",
+    "BOTH",
+    "BY",
+    "CASE",
+    "CAST",
+    "CHAR",
+    "CHARACTER",
+    "CHECK",
+    "COLLATE",
+    "CONSTRAINT",
+    "CREATE",
+    "CROSS",
+    "CUBE",
+    "CURRENT_DATE",
+    "CURRENT_TIME",
+    "CURRENT_TIMESTAMP",
+    "DATE",
+    "DEC",
+    "DECIMAL",
+    "DEFAULT",
+    "DELETE",
+    "DESCRIBE",
+    "DISTINCT",
+    "DOUBLE",
+    "DROP",
+    "ELSE",
+    "END",
+    "ESCAPE",
+    "EXCEPT",
+    "EXECUTE",
+    "EXISTS",
+    "EXPLAIN",
+    "EXTRACT",
+    "FALSE",
+    "FETCH",
+    "FILTER",
+    "FLOAT",
+    "FOR",
+    "FROM",
+    "FULL",
+    "FUNCTION",
+    "GRANT",
+    "GROUP",
+    "GROUPING",
+    "HAVING",
+    "IN",
+    "INNER",
+    "INSERT",
+    "INT",
+    "INTEGER",
+    "INTERSECT",
+    "INTERVAL",
+    "INTO",
+    "IS",
+    "JOIN",
+    "LATERAL",
+    "LEADING",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "LOCALTIME",
+    "LOCALTIMESTAMP",
+    "MATCH_RECOGNIZE",
+    "MERGE",
+    "MINUS",
+    "MULTISET",
+    "NATURAL",
+    "NOT",
+    "NULL",
+    "NUMERIC",
+    "OFFSET",
+    "ON",
+    "OR",
+    "ORDER",
+    "OUTER",
+    "OVER",
+    "OVERLAPS",
+    "PARTITION",
+    "PRIMARY",
+    "REAL",
+    "RIGHT",
+    "ROLLUP",
+    "ROW",
+    "ROWS",
+    "SELECT",
+    "SET",
+    "SIMILAR",
+    "SMALLINT",
+    "SOME",
+    "SYMMETRIC",
+    "TABLE",
+    "TABLESAMPLE",
+    "THEN",
+    "TINYINT",
+    "TO",
+    "TRAILING",
+    "TRUE",
+    "UNION",
+    "UNIQUE",
+    "UNKNOWN",
+    "UNNEST",
+    "UPDATE",
+    "UPSERT",
+    "USING",
+    "VALUE",
+    "VALUES",
+    "VARBINARY",
+    "VARCHAR",
+    "WHEN",
+    "WHERE",
+    "WINDOW",
+    "WITH",
+    "WITHIN",
+    "WITHOUT",
 ];
 
 /// True when `word` needs backticks to be a name.
@@ -60,7 +174,8 @@ fn nesting(tokens: &[Token]) -> usize {
             tok if word(Some(tok), &["END"]) => depth = depth.saturating_sub(1),
             _ => {}
         }
-        let one = matches!(token.tok, Tok::Sym("-" | "+" | ".")) || word(Some(&token.tok), &["NOT", "INTERSECT", "EXPLAIN"]);
+        let one =
+            matches!(token.tok, Tok::Sym("-" | "+" | ".")) || word(Some(&token.tok), &["NOT", "INTERSECT", "EXPLAIN"]);
         unary = if one { unary + 1 } else { 0 };
         deepest = deepest.max(depth + unary);
         if token.tok == Tok::Sym(";") {
@@ -83,7 +198,11 @@ fn parse_statements(text: &str, tokens: Vec<Token>) -> Result<Vec<Statement>, Ve
         let first = parser.at;
         parser.depth = 0;
         let parsed = parser.statement().and_then(|kind| {
-            if parser.peek_sym(";") || parser.at_end() { Ok(kind) } else { Err(parser.unexpected("the end of the statement or ';'")) }
+            if parser.peek_sym(";") || parser.at_end() {
+                Ok(kind)
+            } else {
+                Err(parser.unexpected("the end of the statement or ';'"))
+            }
         });
         match parsed {
             Ok(kind) => {
@@ -334,13 +453,17 @@ impl Parser<'_> {
             Tok::Sym(s) => format!("'{s}'"),
             Tok::Unknown(c) => format!("'{c}'"),
         };
-        Diagnostic::at(self.span(), format!("expected {wanted}, found {found}")).with_label(format!("expected {wanted}"))
+        Diagnostic::at(self.span(), format!("expected {wanted}, found {found}"))
+            .with_label(format!("expected {wanted}"))
     }
 
     /// Runs `inner` one level deeper; too deep is an error, not a stack overflow.
     fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parse<T>) -> Parse<T> {
         if self.depth >= DEPTH_MAX {
-            return Err(Diagnostic::at(self.span(), format!("expressions and queries may be nested {DEPTH_MAX} deep at most")));
+            return Err(Diagnostic::at(
+                self.span(),
+                format!("expressions and queries may be nested {DEPTH_MAX} deep at most"),
+            ));
         }
         self.depth += 1;
         let result = inner(self);

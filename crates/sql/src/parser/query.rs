@@ -200,7 +200,7 @@ impl Parser<'_> {
             span: start..start,
         };
         if self.eat_word("FROM") {
-            select.from = Some(self.from_list()?);
+            select.from = Some(self.tables()?);
         }
         if self.eat_word("WHERE") {
             select.filter = Some(self.expr()?);
@@ -286,7 +286,9 @@ impl Parser<'_> {
         }
         match self.tok() {
             Tok::Quoted(_) => Ok(Some(self.any_ident("a name")?)),
-            Tok::Word(word) if !is_reserved(word) && !word.eq_ignore_ascii_case("QUALIFY") => Ok(Some(self.any_ident("a name")?)),
+            Tok::Word(word) if !is_reserved(word) && !word.eq_ignore_ascii_case("QUALIFY") => {
+                Ok(Some(self.any_ident("a name")?))
+            }
             _ => Ok(None),
         }
     }
@@ -356,7 +358,7 @@ impl Parser<'_> {
         Ok(hints)
     }
 
-    fn from_list(&mut self) -> Parse<TableRef> {
+    fn tables(&mut self) -> Parse<TableRef> {
         let mut left = self.joined()?;
         let mut links = 0;
         while self.eat_sym(",") {
@@ -431,13 +433,19 @@ impl Parser<'_> {
         } else {
             match self.tok() {
                 Tok::Quoted(_) => Some(self.any_ident("a name")?),
-                Tok::Word(w) if !is_reserved(w) && !["MATCH_RECOGNIZE", "PIVOT", "UNPIVOT", "ASOF", "QUALIFY"].iter().any(|k| w.eq_ignore_ascii_case(k)) => {
+                Tok::Word(w)
+                    if !is_reserved(w)
+                        && !["MATCH_RECOGNIZE", "PIVOT", "UNPIVOT", "ASOF", "QUALIFY"]
+                            .iter()
+                            .any(|k| w.eq_ignore_ascii_case(k)) =>
+                {
                     Some(self.any_ident("a name")?)
                 }
                 _ => None,
             }
         };
-        let columns = if name.is_some() && self.peek_sym("(") { self.ident_list("a column's name")? } else { Vec::new() };
+        let columns =
+            if name.is_some() && self.peek_sym("(") { self.ident_list("a column's name")? } else { Vec::new() };
         Ok(Alias { name, columns })
     }
 
@@ -490,7 +498,12 @@ impl Parser<'_> {
                 let query = self.query()?;
                 self.expect_sym(")")?;
                 let alias = self.alias()?;
-                return Ok(TableRef::Derived { query: Box::new(query), lateral, alias, span: start..self.previous_end() });
+                return Ok(TableRef::Derived {
+                    query: Box::new(query),
+                    lateral,
+                    alias,
+                    span: start..self.previous_end(),
+                });
             }
             let call = self.expr()?;
             self.expect_sym(")")?;
@@ -503,10 +516,15 @@ impl Parser<'_> {
                 let query = self.query()?;
                 self.expect_sym(")")?;
                 let alias = self.alias()?;
-                return Ok(TableRef::Derived { query: Box::new(query), lateral, alias, span: start..self.previous_end() });
+                return Ok(TableRef::Derived {
+                    query: Box::new(query),
+                    lateral,
+                    alias,
+                    span: start..self.previous_end(),
+                });
             }
             self.at += 1;
-            let inner = self.from_list()?;
+            let inner = self.tables()?;
             self.expect_sym(")")?;
             let alias = self.alias()?;
             if let Some(name) = alias.name {

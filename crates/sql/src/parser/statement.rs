@@ -6,16 +6,17 @@ use crate::diagnostic::{Diagnostic, Span};
 use crate::lexer::Tok;
 
 const FIRST_WORDS: &[&str] = &[
-    "ADD", "ALTER", "ANALYZE", "BEGIN", "CALL", "CLEAR", "COMPILE", "CREATE", "DELETE", "DESC", "DESCRIBE", "DROP", "END", "EXECUTE",
-    "EXIT", "EXPLAIN", "HELP", "INSERT", "LOAD", "QUIT", "REMOVE", "REPLACE", "RESET", "SELECT", "SET", "SHOW", "STOP", "TABLE",
-    "TRUNCATE", "UNLOAD", "UPDATE", "UPSERT", "USE", "VALUES", "WITH", "MERGE",
+    "ADD", "ALTER", "ANALYZE", "BEGIN", "CALL", "CLEAR", "COMPILE", "CREATE", "DELETE", "DESC", "DESCRIBE", "DROP",
+    "END", "EXECUTE", "EXIT", "EXPLAIN", "HELP", "INSERT", "LOAD", "QUIT", "REMOVE", "REPLACE", "RESET", "SELECT",
+    "SET", "SHOW", "STOP", "TABLE", "TRUNCATE", "UNLOAD", "UPDATE", "UPSERT", "USE", "VALUES", "WITH", "MERGE",
 ];
 
 const NO_MODULES: &str = "all built-in functions are always there";
 const NO_MODELS: &str = "models belong to later versions of Flink";
 const NO_JARS: &str = "there is no Java virtual machine to load it into";
 const NO_PLANS: &str = "compiled plans are files of Apache Flink; the script itself is the plan";
-const NO_MATERIALIZED: &str = "materialized tables are refreshed by an Apache Flink cluster; use a job that writes the table";
+const NO_MATERIALIZED: &str =
+    "materialized tables are refreshed by an Apache Flink cluster; use a job that writes the table";
 const NO_STATISTICS: &str = "statistics are kept by the system that stores the table";
 const NO_ROWS: &str = "rows are changed by the system that stores the table; send the statement to it";
 
@@ -317,18 +318,34 @@ impl Parser<'_> {
                 return Err(self.unexpected("TABLE, VIEW or CATALOG"));
             }
             other => {
-                let known = ["CATALOGS", "DATABASES", "TABLES", "VIEWS", "FUNCTIONS", "COLUMNS", "CREATE", "MODULES", "JARS", "JOBS", "PARTITIONS", "CURRENT"];
+                let known = [
+                    "CATALOGS",
+                    "DATABASES",
+                    "TABLES",
+                    "VIEWS",
+                    "FUNCTIONS",
+                    "COLUMNS",
+                    "CREATE",
+                    "MODULES",
+                    "JARS",
+                    "JOBS",
+                    "PARTITIONS",
+                    "CURRENT",
+                ];
                 return Err(Diagnostic::at(span, format!("SHOW {other} is unknown")).with_nearest(other, known));
             }
         };
-        let scope = if self.eat_word("FROM") || self.eat_word("IN") { Some(self.name("a database's name")?) } else { None };
+        let scope =
+            if self.eat_word("FROM") || self.eat_word("IN") { Some(self.name("a database's name")?) } else { None };
         let like = self.like_filter()?;
         Ok(StatementKind::Show { what, scope, like })
     }
 
     fn describe(&mut self) -> Parse<Kind> {
         self.at += 1;
-        for (word, what) in [("CATALOG", "catalog"), ("DATABASE", "database"), ("MODEL", "model"), ("FUNCTION", "function")] {
+        for (word, what) in
+            [("CATALOG", "catalog"), ("DATABASE", "database"), ("MODEL", "model"), ("FUNCTION", "function")]
+        {
             let named = matches!(self.tok_at(1), Tok::Word(_) | Tok::Quoted(_));
             if self.peek_word(word) && named {
                 self.at += 1;
@@ -440,16 +457,31 @@ impl Parser<'_> {
         let target = self.name("a table's name")?;
         let mut hints = self.hints()?;
         let mut extended = None;
-        if self.peek_sym("(") && matches!(self.tok_at(1), Tok::Word(_) | Tok::Quoted(_)) && matches!(self.tok_at(2), Tok::Word(_)) && !self.starts_query() {
+        if self.peek_sym("(")
+            && matches!(self.tok_at(1), Tok::Word(_) | Tok::Quoted(_))
+            && matches!(self.tok_at(2), Tok::Word(_))
+            && !self.starts_query()
+        {
             let open = self.expect_sym("(")?;
             self.table_elements()?;
             extended = Some(open.start..self.previous_end());
         }
         let partition = if self.eat_word("PARTITION") { self.partition_spec()? } else { Vec::new() };
         hints.extend(self.hints()?);
-        let columns = if self.peek_sym("(") && !self.starts_query() { self.ident_list("a column's name")? } else { Vec::new() };
+        let columns =
+            if self.peek_sym("(") && !self.starts_query() { self.ident_list("a column's name")? } else { Vec::new() };
         let query = self.query()?;
-        Ok(Insert { target, extended, hints, overwrite, upsert, partition, columns, query, span: start..self.previous_end() })
+        Ok(Insert {
+            target,
+            extended,
+            hints,
+            overwrite,
+            upsert,
+            partition,
+            columns,
+            query,
+            span: start..self.previous_end(),
+        })
     }
 
     fn if_not_exists(&mut self) -> bool {
@@ -500,7 +532,15 @@ impl Parser<'_> {
             let start = self.span().start;
             let query = Box::new(self.query()?);
             let query_span = start..self.previous_end();
-            return Ok(StatementKind::CreateView { name, temporary, if_not_exists, columns, comment, query, query_span });
+            return Ok(StatementKind::CreateView {
+                name,
+                temporary,
+                if_not_exists,
+                columns,
+                comment,
+                query,
+                query_span,
+            });
         }
         if self.eat_word("DATABASE") {
             let if_not_exists = self.if_not_exists();
@@ -522,10 +562,17 @@ impl Parser<'_> {
         }
         if self.eat_word("FUNCTION") {
             if system && !temporary {
-                return Err(Diagnostic::at(system_span, "a system function can only be created as TEMPORARY SYSTEM FUNCTION"));
+                return Err(Diagnostic::at(
+                    system_span,
+                    "a system function can only be created as TEMPORARY SYSTEM FUNCTION",
+                ));
             }
             self.if_not_exists();
-            let name = if system { Name { parts: vec![self.ident("a function's name")?] } } else { self.name("a function's name")? };
+            let name = if system {
+                Name { parts: vec![self.ident("a function's name")?] }
+            } else {
+                self.name("a function's name")?
+            };
             let class = self.function_body()?;
             return Ok(StatementKind::CreateFunction { name, class });
         }
@@ -553,8 +600,11 @@ impl Parser<'_> {
             return self.create_materialized();
         }
         if self.peek_word("ROUTINE") {
-            return Err(Diagnostic::at(self.span(), "CREATE ROUTINE LOAD is a statement of StarRocks, not of Flink SQL")
-                .with_hint("put it in a file of its own"));
+            return Err(Diagnostic::at(
+                self.span(),
+                "CREATE ROUTINE LOAD is a statement of StarRocks, not of Flink SQL",
+            )
+            .with_hint("put it in a file of its own"));
         }
         let known = ["TABLE", "VIEW", "DATABASE", "CATALOG", "FUNCTION", "TEMPORARY"];
         let found = match self.tok() {
@@ -619,11 +669,19 @@ impl Parser<'_> {
         let span = self.span();
         let expr = self.expr()?;
         let quoted = matches!(&expr.kind, ExprKind::Interval { .. }) && self.text[expr.span.clone()].contains('\'');
-        if quoted { Ok(()) } else { Err(Diagnostic::at(span, "FRESHNESS takes an interval, such as INTERVAL '3' MINUTE")) }
+        if quoted {
+            Ok(())
+        } else {
+            Err(Diagnostic::at(span, "FRESHNESS takes an interval, such as INTERVAL '3' MINUTE"))
+        }
     }
 
     fn refresh_mode(&mut self) -> Parse<()> {
-        if self.eat_word("FULL") || self.eat_word("CONTINUOUS") { Ok(()) } else { Err(self.unexpected("FULL or CONTINUOUS")) }
+        if self.eat_word("FULL") || self.eat_word("CONTINUOUS") {
+            Ok(())
+        } else {
+            Err(self.unexpected("FULL or CONTINUOUS"))
+        }
     }
 
     fn distribution(&mut self) -> Parse<Option<Span>> {
@@ -683,7 +741,16 @@ impl Parser<'_> {
                     let verb = ["INCLUDING", "EXCLUDING", "OVERWRITING"].into_iter().find(|w| self.peek_word(w));
                     let Some(verb) = verb else { return Err(self.unexpected("INCLUDING, EXCLUDING or OVERWRITING")) };
                     self.at += 1;
-                    let whats = ["ALL", "CONSTRAINTS", "DISTRIBUTION", "GENERATED", "METADATA", "OPTIONS", "PARTITIONS", "WATERMARKS"];
+                    let whats = [
+                        "ALL",
+                        "CONSTRAINTS",
+                        "DISTRIBUTION",
+                        "GENERATED",
+                        "METADATA",
+                        "OPTIONS",
+                        "PARTITIONS",
+                        "WATERMARKS",
+                    ];
                     let what = whats.into_iter().find(|w| self.peek_word(w));
                     let Some(what) = what else { return Err(self.unexpected(&whats.join(", "))) };
                     self.at += 1;
@@ -697,7 +764,18 @@ impl Parser<'_> {
             }
             as_query = Some(self.query()?);
         }
-        let create = CreateTable { name, temporary, if_not_exists, or_replace, elements, comment, partitioned_by, options, like, as_query };
+        let create = CreateTable {
+            name,
+            temporary,
+            if_not_exists,
+            or_replace,
+            elements,
+            comment,
+            partitioned_by,
+            options,
+            like,
+            as_query,
+        };
         Ok(StatementKind::CreateTable(Box::new(create)))
     }
 
@@ -732,7 +810,10 @@ impl Parser<'_> {
             return Ok(());
         }
         let start = self.span().start;
-        if self.peek_word("CONSTRAINT") || (self.peek_word("PRIMARY") && self.peek_word_at(1, "KEY")) || (self.peek_word("UNIQUE") && self.peek_sym_at(1, "(")) {
+        if self.peek_word("CONSTRAINT")
+            || (self.peek_word("PRIMARY") && self.peek_word_at(1, "KEY"))
+            || (self.peek_word("UNIQUE") && self.peek_sym_at(1, "("))
+        {
             if self.eat_word("CONSTRAINT") {
                 self.ident("the constraint's name")?;
             }
@@ -780,7 +861,8 @@ impl Parser<'_> {
         } else {
             let type_name = self.type_name()?;
             if self.eat_word("METADATA") {
-                let key = if self.eat_word("FROM") { Some(self.string("the metadata key between quotes")?) } else { None };
+                let key =
+                    if self.eat_word("FROM") { Some(self.string("the metadata key between quotes")?) } else { None };
                 let virtual_ = self.eat_word("VIRTUAL");
                 ColumnKind::Metadata { type_name, key, virtual_ }
             } else {
@@ -885,7 +967,11 @@ impl Parser<'_> {
         let system = self.eat_word("SYSTEM");
         if self.eat_word("FUNCTION") {
             self.eat_words(&["IF", "EXISTS"]);
-            let name = if system { Name { parts: vec![self.ident("a function's name")?] } } else { self.name("a function's name")? };
+            let name = if system {
+                Name { parts: vec![self.ident("a function's name")?] }
+            } else {
+                self.name("a function's name")?
+            };
             let class = self.function_body()?;
             return Ok(StatementKind::CreateFunction { name, class });
         }

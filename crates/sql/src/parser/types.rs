@@ -186,13 +186,34 @@ impl Parser<'_> {
                 let name = self.name("a data type")?;
                 if name.parts.len() == 1 {
                     let known = [
-                        "BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL", "CHAR", "VARCHAR", "STRING",
-                        "BINARY", "VARBINARY", "BYTES", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP_LTZ", "INTERVAL", "ARRAY", "MAP",
-                        "MULTISET", "ROW",
+                        "BOOLEAN",
+                        "TINYINT",
+                        "SMALLINT",
+                        "INT",
+                        "BIGINT",
+                        "FLOAT",
+                        "DOUBLE",
+                        "DECIMAL",
+                        "CHAR",
+                        "VARCHAR",
+                        "STRING",
+                        "BINARY",
+                        "VARBINARY",
+                        "BYTES",
+                        "DATE",
+                        "TIME",
+                        "TIMESTAMP",
+                        "TIMESTAMP_LTZ",
+                        "INTERVAL",
+                        "ARRAY",
+                        "MAP",
+                        "MULTISET",
+                        "ROW",
                     ];
                     let near = starweir_model::nearest(&word, known).map(str::to_owned);
                     if let Some(near) = near {
-                        return Err(Diagnostic::at(span, format!("unknown type {word}")).with_hint(format!("did you mean '{near}'?")));
+                        return Err(Diagnostic::at(span, format!("unknown type {word}"))
+                            .with_hint(format!("did you mean '{near}'?")));
                     }
                 }
                 return Ok(None);
@@ -264,7 +285,11 @@ impl Parser<'_> {
         if self.eat_word("TO") {
             unit(self)?;
         }
-        Ok(if matches!(from.as_str(), "YEAR" | "MONTH") { LogicalType::IntervalYearMonth } else { LogicalType::IntervalDayTime })
+        Ok(if matches!(from.as_str(), "YEAR" | "MONTH") {
+            LogicalType::IntervalYearMonth
+        } else {
+            LogicalType::IntervalDayTime
+        })
     }
 }
 

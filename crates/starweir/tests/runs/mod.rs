@@ -133,7 +133,11 @@ fn the_summary_for_machines_has_its_fields() {
 fn a_select_prints_its_rows_and_show_its_answer() {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("select.sql");
-    std::fs::write(&script, "SHOW DATABASES;\nSELECT a + 1 AS b, UPPER(c) AS d FROM (VALUES (1, 'x'), (41, 'ü')) AS t (a, c);\n").expect("the script");
+    std::fs::write(
+        &script,
+        "SHOW DATABASES;\nSELECT a + 1 AS b, UPPER(c) AS d FROM (VALUES (1, 'x'), (41, 'ü')) AS t (a, c);\n",
+    )
+    .expect("the script");
     let out = run_ok(&["run", &script.display().to_string()]);
     assert!(out.contains("default_database"), "{out}");
     assert!(out.contains("| 42 | Ü |"), "{out}");
@@ -166,7 +170,8 @@ fn an_endless_job_serves_metrics_and_stops_after_its_epoch() {
         .spawn()
         .expect("the job starts");
     let mut lines = BufReader::new(job.stderr.take().expect("standard error")).lines();
-    let address = lines.find_map(|l| l.ok()?.strip_prefix("metrics at http://").map(|a| a.trim_end_matches("/metrics").to_owned()));
+    let address = lines
+        .find_map(|l| l.ok()?.strip_prefix("metrics at http://").map(|a| a.trim_end_matches("/metrics").to_owned()));
     let address = address.expect("the metrics address is told");
     let get = |path: &str| {
         let mut stream = TcpStream::connect(&address).expect("the endpoint answers");
@@ -178,7 +183,9 @@ fn an_endless_job_serves_metrics_and_stops_after_its_epoch() {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let metrics = get("/metrics");
-        let epochs = metrics.lines().find_map(|l| l.strip_prefix("starweir_epochs_total{job=\"endless\"} ")?.parse::<u64>().ok());
+        let epochs = metrics
+            .lines()
+            .find_map(|l| l.strip_prefix("starweir_epochs_total{job=\"endless\"} ")?.parse::<u64>().ok());
         if epochs.is_some_and(|e| e >= 2) {
             break;
         }
@@ -228,7 +235,17 @@ fn plan_explain_and_validate_tell_before_anything_runs() {
     assert!(explain.contains("orders_cdc"), "{explain}");
     let valid = run_ok(&["validate", "examples/orders/orders.sql"]);
     assert!(valid.contains("is valid: 1 job"), "{valid}");
-    let online = starweir(&["validate", "examples/orders/orders.sql", "--online", "--set", "orders.load-url=127.0.0.1:1", "--set", "orders.jdbc-url=jdbc:mysql://127.0.0.1:1", "--set", "order_log.jdbc-url=jdbc:mysql://127.0.0.1:1"]);
+    let online = starweir(&[
+        "validate",
+        "examples/orders/orders.sql",
+        "--online",
+        "--set",
+        "orders.load-url=127.0.0.1:1",
+        "--set",
+        "orders.jdbc-url=jdbc:mysql://127.0.0.1:1",
+        "--set",
+        "order_log.jdbc-url=jdbc:mysql://127.0.0.1:1",
+    ]);
     assert_eq!(online.status.code(), Some(3), "{}", text(&online.stdout));
     assert!(text(&online.stdout).contains("cannot be reached"), "{}", text(&online.stdout));
 }

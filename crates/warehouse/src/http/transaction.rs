@@ -428,6 +428,19 @@ async fn commit(core: &Arc<Core>, door: Door, label: &str, txn: Option<Txn>, mul
         return failure("TXN_IN_PROCESSING", "Transaction is in processing");
     }
     let Some(_busy) = occupy(core, txn.id, 0) else { return failure("TXN_IN_PROCESSING", "Transaction is in processing") };
+    // Rows came, and all of them were refused: nothing to make visible.
+    if txn.counters.total > 0 && txn.counters.loaded == 0 {
+        let m = "No partitions have data available for loading. If you are sure there may be no data to be loaded, you can use `ADMIN SET FRONTEND CONFIG ('empty_load_as_error' = 'false')` to ensure such load jobs can succeed";
+        if let Err(e) = core.store.abort(txn.id, m) {
+            tracing::warn!(error = %e.chain(), "cannot abort a transaction");
+        }
+        let status = if txn.multi { "FAILED" } else { "INTERNAL_ERROR" };
+        let mut v = json!({"Status": status, "Message": m, "Label": label});
+        if let (Some(url), Some(o)) = (&txn.error_url, v.as_object_mut()) {
+            o.insert("ErrorURL".into(), url.clone().into());
+        }
+        return json_answer(&v, b"  ");
+    }
     let (worker, id) = (core.clone(), txn.id);
     let done = match tokio::task::spawn_blocking(move || worker.store.commit(id)).await {
         Ok(Ok(done)) => done,

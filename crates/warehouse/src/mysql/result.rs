@@ -144,7 +144,11 @@ pub fn ok(affected: u64, info: &str, status: u16) -> Vec<u8> {
     put_lenenc(&mut out, 0);
     out.extend_from_slice(&status.to_le_bytes());
     out.extend_from_slice(&[0, 0]);
-    out.extend_from_slice(info.as_bytes());
+    // Length first, as servers really send it: MariaDB's client refuses the packet otherwise.
+    if !info.is_empty() {
+        put_lenenc(&mut out, info.len() as u64);
+        out.extend_from_slice(info.as_bytes());
+    }
     out
 }
 

@@ -106,8 +106,15 @@ fn implicit_keys(columns: &[ColumnDef]) -> usize {
 
 fn check_default(c: &ColumnDef) -> SqlResult<()> {
     if let ColumnDefault::Literal(text) = &c.default {
-        if matches!(c.sql_type, SqlType::Bitmap | SqlType::Hll | SqlType::Percentile) && !text.is_empty() {
-            return Err(SqlError::analysis(format!("Invalid default value for '{}'", c.name)));
+        if matches!(c.sql_type, SqlType::Bitmap | SqlType::Hll | SqlType::Percentile) {
+            if text.is_empty() {
+                return Ok(());
+            }
+            return Err(SqlError::analysis(format!(
+                "Invalid default value for '{}': Type '{}' only supports empty string \"\" as default value",
+                c.name,
+                c.sql_type.message()
+            )));
         }
         let value = Value::Text(text.clone()).cast(&c.sql_type);
         let long = matches!(c.sql_type, SqlType::Char(n) | SqlType::Varchar(n) if text.len() > n as usize);
@@ -168,8 +175,14 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
             }
         }
     };
-    if has_aggregation && model != TableModel::Aggregate {
+    if has_aggregation && model == TableModel::Duplicate {
         return Err(SqlError::analysis("Cannot specify aggregate function for a table that is not an AGGREGATE KEY table"));
+    }
+    if matches!(model, TableModel::Unique | TableModel::Primary) {
+        // REPLACE is what these models do anyway.
+        for c in &mut columns {
+            c.aggregation = None;
+        }
     }
     for (i, key) in keys.iter().enumerate() {
         let Some(at) = columns.iter().position(|c| c.name.eq_ignore_ascii_case(key)) else {
@@ -657,24 +670,48 @@ fn may_become(from: &SqlType, to: &SqlType) -> bool {
     }
 }
 
+/// A store error that carries a sentence for the client.
 fn own(e: SqlError) -> starweir_model::Error {
     starweir_model::Error::refused(e.message)
 }
 
+/// All clauses or none: after a failure the definition is what it was.
 pub async fn alter_table(session: &mut Session, name: &[String], clauses: Vec<AlterClause>) -> SqlResult<Outcome> {
+    let table = session.table(name)?;
+    let before = table.def();
+    let several = clauses.len() > 1;
+    let result = alter_clauses(session, name, clauses).await;
+    if several && result.is_err() && !std::sync::Arc::ptr_eq(&before, &table.def()) {
+        session.core.store.alter_table(
+            table.id,
+            |def| {
+                let next = def.next_column_id;
+                *def = (*before).clone();
+                // An id that was given is not given again.
+                def.next_column_id = next;
+                Ok(())
+            },
+            None,
+        )?;
+    }
+    result
+}
+
+async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<AlterClause>) -> SqlResult<Outcome> {
     let table = session.table(name)?;
     let store = session.core.store.clone();
     let id = table.id;
     for clause in clauses {
         let def = table.def();
-        let missing = |c: &str| SqlError::analysis(format!("Column[{c}] does not exists"));
+        let missing = |c: &str| SqlError::plain(format!("Column[{c}] does not exists"));
+        let unfound = |c: &str| SqlError::plain(format!("Column[{c}] does not found"));
         match clause {
             AlterClause::AddColumns(columns) => {
                 let mut ready = Vec::new();
                 for (mut c, place) in columns {
                     check_default(&c)?;
                     if def.column(&c.name).is_some() {
-                        return Err(SqlError::analysis(format!("Can not add column which already exists in base table: {}", c.name)));
+                        return Err(SqlError::plain(format!("Can not add column which already exists in column id: {}, you can remove {} and try again.", c.name, def.column(&c.name).map_or(String::new(), super::show::column_text))));
                     }
                     if c.generated.is_none() && !c.nullable && c.default == ColumnDefault::None && !c.auto_increment && !matches!(c.sql_type, SqlType::Bitmap | SqlType::Hll) {
                         return Err(SqlError::analysis(format!("Column[{}] must have default value if it is not nullable", c.name)));
@@ -703,7 +740,7 @@ pub async fn alter_table(session: &mut Session, name: &[String], clauses: Vec<Al
                             let at = match &place {
                                 ColumnPosition::First if def.model == TableModel::Primary => return Err(own(SqlError::analysis("Can not add column at first of a primary key table"))),
                                 ColumnPosition::First => 0,
-                                ColumnPosition::After(n) => def.column_index(n).ok_or_else(|| own(missing(n)))? + 1,
+                                ColumnPosition::After(n) => def.column_index(n).ok_or_else(|| own(unfound(n)))? + 1,
                                 ColumnPosition::Last if c.key => def.key_count(),
                                 ColumnPosition::Last => def.columns.len(),
                             };
@@ -726,19 +763,19 @@ pub async fn alter_table(session: &mut Session, name: &[String], clauses: Vec<Al
             AlterClause::DropColumn(c) => {
                 let column = def.column(&c).ok_or_else(|| missing(&c))?;
                 if column.key && def.model != TableModel::Duplicate {
-                    return Err(SqlError::analysis(format!("Can not drop key column in {} data model table", match def.model { TableModel::Primary => "primary", TableModel::Unique => "unique", _ => "aggregate" })));
+                    return Err(SqlError::plain(format!("Can not drop key column in {} data model table", match def.model { TableModel::Primary => "primary", TableModel::Unique => "Unique", _ => "Aggregate" })));
                 }
                 if def.columns.len() == 1 {
                     return Err(SqlError::analysis("At least one column is needed"));
                 }
                 if let Some(by) = &def.partition_by {
                     if by.columns.iter().any(|p| p.eq_ignore_ascii_case(&c)) {
-                        return Err(SqlError::analysis(format!("Partition column[{c}] cannot be dropped")));
+                        return Err(SqlError::plain(format!("Partition column[{c}] cannot be dropped. index[{}]", def.name)));
                     }
                 }
                 if let Distribution::Hash(d) = &def.distribution {
                     if d.iter().any(|p| p.eq_ignore_ascii_case(&c)) {
-                        return Err(SqlError::analysis(format!("Distribution column[{c}] cannot be dropped")));
+                        return Err(SqlError::plain(format!("Distribution column[{c}] cannot be dropped. index[{}]", def.name)));
                     }
                 }
                 if let Some(g) = def.columns.iter().find(|x| x.generated.as_ref().is_some_and(|g| mentions(g, &c))) {
@@ -786,7 +823,7 @@ pub async fn alter_table(session: &mut Session, name: &[String], clauses: Vec<Al
                         let at = match &place {
                             ColumnPosition::Last => at,
                             ColumnPosition::First => 0,
-                            ColumnPosition::After(n) => def.column_index(n).ok_or_else(|| own(missing(n)))? + 1,
+                            ColumnPosition::After(n) => def.column_index(n).ok_or_else(|| own(unfound(n)))? + 1,
                         };
                         def.columns.insert(at, c);
                         Ok(())
@@ -809,7 +846,7 @@ pub async fn alter_table(session: &mut Session, name: &[String], clauses: Vec<Al
             AlterClause::RenameColumn(old, new) => {
                 def.column(&old).ok_or_else(|| missing(&old))?;
                 if def.column(&new).is_some() && !old.eq_ignore_ascii_case(&new) {
-                    return Err(SqlError::analysis(format!("Column name [{new}] has already been used")));
+                    return Err(SqlError::new(1060, format!("Duplicate column name '{new}'")));
                 }
                 if let Some(g) = def.columns.iter().find(|x| x.generated.as_ref().is_some_and(|g| mentions(g, &old))) {
                     return Err(SqlError::analysis(format!("Column: {old} is referenced by generated column: {}", g.name)));

@@ -268,7 +268,16 @@ pub async fn insert(session: &mut Session, insert: Insert, params: Vec<Value>) -
         }
     }
     let targets = target_columns(&def, &insert)?;
-    check_required(&def, &targets)?;
+    // A primary-key INSERT that names some columns keeps the others of rows that are there.
+    let partial = def.model == TableModel::Primary
+        && !insert.columns.is_empty()
+        && session.flag("enable_insert_partial_update")
+        && def.columns.iter().enumerate().any(|(i, c)| !targets.contains(&i) && c.generated.is_none() && !c.auto_increment)
+        && def.columns.iter().enumerate().all(|(i, c)| !c.key || targets.contains(&i));
+    if !partial {
+        check_required(&def, &targets)?;
+    }
+    let partial_ids: Option<Vec<u32>> = partial.then(|| targets.iter().map(|i| def.columns[*i].id).collect());
     let strict = session.flag("enable_insert_strict");
     let chunks: Vec<(Vec<(ArrayRef, SqlType)>, usize)> = match &insert.source {
         InsertSource::Values(rows) => {
@@ -308,7 +317,7 @@ pub async fn insert(session: &mut Session, insert: Insert, params: Vec<Value>) -
             }
         }
         let given = targets.iter().copied().zip(columns.into_iter().map(|c| c.0)).collect();
-        let batch = core.complete_rows(&table, given, rows, None, false)?;
+        let batch = core.complete_rows(&table, given, rows, None, partial)?;
         if let Some(outside) = core.outside_partitions(&def, &batch)? {
             if outside.iter().any(|o| *o) {
                 return Err(SqlError::plain(
@@ -333,7 +342,7 @@ pub async fn insert(session: &mut Session, insert: Insert, params: Vec<Value>) -
     let overwrite = insert.overwrite;
     let dynamic = overwrite && session.flag("dynamic_overwrite") && insert.partitions.is_empty();
     let partitions = insert.partitions.clone();
-    let result = blocking(move || write(&core, &table, txn, batches, own, affected, overwrite, dynamic, partitions)).await;
+    let result = blocking(move || write(&core, &table, txn, batches, own, affected, overwrite, dynamic, partitions, partial_ids)).await;
     match result {
         Ok(label) => {
             let status = if own { "VISIBLE" } else { "PREPARE" };
@@ -358,6 +367,7 @@ fn write(
     overwrite: bool,
     dynamic: bool,
     partitions: Vec<String>,
+    partial: Option<Vec<u32>>,
 ) -> SqlResult<String> {
     let mut touched: Vec<PartitionDef> = Vec::new();
     for batch in &batches {
@@ -365,7 +375,7 @@ fn write(
         if dynamic {
             touched.extend(partitions_of(core, table, batch)?);
         }
-        core.stage(txn, table.id, batch, None, None, false)?;
+        core.stage(txn, table.id, batch, partial.clone(), None, false)?;
     }
     core.store.update_txn(txn, |t| {
         t.counters.total += affected;
@@ -569,9 +579,6 @@ pub async fn update(
     if def.model != TableModel::Primary {
         return Err(SqlError::analysis(format!("table '{}' does not support update: only primary key tables do", def.name)));
     }
-    let Some(selection) = selection else {
-        return Err(SqlError::analysis("must specify where clause to prevent full table update"));
-    };
     let qualifier = alias.clone().unwrap_or_else(|| def.name.clone());
     let mut items: Vec<ast::Expr> = Vec::new();
     let mut ids = Vec::new();
@@ -598,7 +605,7 @@ pub async fn update(
         ids.push(c.id);
         targets.push(i);
     }
-    let query = select(&[def.database.clone(), def.name.clone()], Some(&qualifier), items, from, Some(selection), with)?;
+    let query = select(&[def.database.clone(), def.name.clone()], Some(&qualifier), items, from, selection, with)?;
     let result = session.query(&query, params).await?;
     let strict = session.flag("enable_insert_strict");
     let mut batches = Vec::new();

@@ -371,6 +371,8 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> DfResult<Arc<dyn TableSource>> {
+        let name = name.trim_matches('`').to_lowercase();
+        let name = name.as_str();
         if name == "generate_series" || name == "range" {
             return super::series::source(&self.planner.state, args);
         }

@@ -117,6 +117,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("collation_database", "utf8_general_ci"),
     ("collation_server", "utf8_general_ci"),
     ("dynamic_overwrite", "0"),
+    ("enable_insert_partial_update", "1"),
     ("enable_insert_strict", "1"),
     ("init_connect", ""),
     ("insert_max_filter_ratio", "0"),
@@ -330,7 +331,10 @@ impl Session {
 
     async fn dispatch(&mut self, statement: Statement, text: &str, params: Vec<Value>) -> SqlResult<Outcome> {
         match statement {
-            Statement::Query(q) => self.query(&q, params).await.map(Outcome::Rows),
+            Statement::Query(q) => {
+                self.check_untouched(&q)?;
+                self.query(&q, params).await.map(Outcome::Rows)
+            }
             Statement::Explain(inner) => {
                 if let Statement::Query(q) = *inner {
                     let facts = self.facts();
@@ -441,6 +445,30 @@ impl Session {
                 let _ = text;
                 Err(SqlError::unsupported(what))
             }
+        }
+    }
+
+    /// A transaction does not read what it has written itself.
+    fn check_untouched(&self, query: &ast::Query) -> SqlResult<()> {
+        if self.transaction.is_none() || self.touched.is_empty() {
+            return Ok(());
+        }
+        let mut found = None;
+        let _ = ast::visit_relations(query, |name| {
+            let parts: Vec<String> = name.0.iter().map(|p| p.to_string().replace('`', "")).collect();
+            if let Ok(table) = self.table(&parts) {
+                if self.touched.contains(&table.id) {
+                    found = Some(table.def().name.clone());
+                }
+            }
+            std::ops::ControlFlow::<()>::Continue(())
+        });
+        match found {
+            Some(name) => Err(SqlError::new(
+                5307,
+                format!("Getting analyzing error. Detail message: SELECT cannot read table '{name}' modified earlier in the same transaction."),
+            )),
+            None => Ok(()),
         }
     }
 

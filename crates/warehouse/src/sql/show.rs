@@ -18,14 +18,10 @@ fn when(ms: i64) -> Value {
     Value::Text(datetime_text(ms.div_euclid(1000) * 1_000_000))
 }
 
-/// The SHOW CREATE TABLE text, as StarRocks prints it.
-pub fn create_text(def: &TableDef) -> String {
+/// A column as SHOW CREATE TABLE prints it.
+pub fn column_text(c: &ColumnDef) -> String {
     use std::fmt::Write as _;
-    let list = |names: &[String]| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-    let mut out = format!("CREATE {}TABLE `{}` (\n", if def.session.is_some() { "TEMPORARY " } else { "" }, def.name);
-    let mut lines = Vec::new();
-    for c in &def.columns {
-        let mut line = format!("  `{}` {}", c.name, c.sql_type.ddl());
+        let mut line = format!("`{}` {}", c.name, c.sql_type.ddl());
         if let Some(a) = &c.aggregation {
             let _ = write!(line, " {}", a.ddl());
         }
@@ -50,7 +46,17 @@ pub fn create_text(def: &TableDef) -> String {
             ColumnDefault::None | ColumnDefault::Null => {}
         }
         let _ = write!(line, " COMMENT \"{}\"", c.comment);
-        lines.push(line);
+        line
+}
+
+/// The SHOW CREATE TABLE text, as StarRocks prints it.
+pub fn create_text(def: &TableDef) -> String {
+    use std::fmt::Write as _;
+    let list = |names: &[String]| names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    let mut out = format!("CREATE {}TABLE `{}` (\n", if def.session.is_some() { "TEMPORARY " } else { "" }, def.name);
+    let mut lines = Vec::new();
+    for c in &def.columns {
+        lines.push(format!("  {}", column_text(c)));
     }
     for index in &def.indexes {
         lines.push(format!("  {index}"));
