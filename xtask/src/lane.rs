@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
-use starweir_testkit::{Server, free_port};
+use starweir_testkit::{Kafka, Server, free_port};
 
 use crate::binary;
+use crate::chaos::produce;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,6 +21,7 @@ pub struct Args {
 
 /// A warehouse that the checks of one kind share.
 struct Place {
+    binary: PathBuf,
     folder: PathBuf,
     mysql: u16,
     http: u16,
@@ -36,6 +38,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("MariaDB command line client", mariadb_client),
     ("PyMySQL", pymysql),
     ("curl loads as StarRocks' manual writes them", curl),
+    ("examples of the client crate", client_examples),
+    ("the README's script against real Kafka and a warehouse over the wire, by two --sets", two_sets),
     ("real Java connector, V1", |p| java_connector(p, "V1", "at-least-once")),
     ("real Java connector, V2", |p| java_connector(p, "V2", "at-least-once")),
     ("real Java connector, exactly-once", |p| java_connector(p, "V2", "exactly-once")),
@@ -44,7 +48,8 @@ const CHECKS: &[(&str, Check)] = &[
 pub fn main(args: &Args) -> Result<ExitCode> {
     let binary = binary::starweir(args.release)?;
     let folder = tempfile::tempdir()?;
-    let place = Place { folder: folder.path().to_owned(), mysql: free_port()?, http: free_port()? };
+    let place =
+        Place { binary: binary.clone(), folder: folder.path().to_owned(), mysql: free_port()?, http: free_port()? };
     let mut command = Command::new(binary);
     command.args([
         "warehouse",
@@ -200,6 +205,77 @@ fn curl(place: &Place) -> Result<Outcome> {
     expect(&load("web-1")?, &["\"Status\": \"Success\"", "\"NumberLoadedRows\": 2"])?;
     expect(&load("web-1")?, &["Label Already Exists", "FINISHED"])?;
     expect(&mariadb(place, "SELECT COUNT(*) AS n FROM web.t")?, &["n\n2"])
+}
+
+fn two_sets(place: &Place) -> Result<Outcome> {
+    let kafka = Kafka::start(&place.folder.join("kafka"), None, &[("shop.shop.orders", 2)])?;
+    let events = std::fs::read_to_string(binary::root().join("examples/orders/orders.json"))?;
+    // Both partitions get events; each order's stay together, as Debezium's key keeps them.
+    produce(&kafka.bootstrap(), "shop.shop.orders", &[events.lines().map(str::to_owned).collect(), Vec::new()])?;
+    mariadb(
+        place,
+        "CREATE DATABASE shop; \
+         CREATE TABLE shop.orders (order_no BIGINT NOT NULL, customer STRING, city STRING, status STRING, amount DECIMAL(12,2), placed_at DATETIME, updated_at DATETIME) PRIMARY KEY(order_no); \
+         CREATE TABLE shop.order_log (event VARCHAR(20), order_no BIGINT, status STRING, coupon STRING) DUPLICATE KEY(event)",
+    )?;
+    let mut command = Command::new(&place.binary);
+    command
+        .current_dir(binary::root())
+        .args(["run", "examples/orders/orders.sql", "--json", "--state"])
+        .arg(place.folder.join("state"));
+    command.args(["--set", "execution.runtime-mode=batch"]);
+    command.arg("--set").arg(format!(
+        "filesystem='connector'='kafka','topic'='shop.shop.orders','properties.bootstrap.servers'='{}','scan.startup.mode'='earliest-offset'",
+        kafka.bootstrap()
+    ));
+    command.arg("--set").arg(format!(
+        "starrocks='jdbc-url'='jdbc:mysql://127.0.0.1:{}','load-url'='127.0.0.1:{}'",
+        place.mysql, place.http
+    ));
+    expect(&output(&mut command)?, &["\"status\":\"finished\""])?;
+    expect(&mariadb(place, "SELECT COUNT(*) AS n FROM shop.order_log")?, &["n\n18"])?;
+    expect(&mariadb(place, "SELECT order_no, customer FROM shop.orders ORDER BY 1")?, &["1008\tZoë", "2003\t山田 花子"])
+}
+
+/// The client crate's own examples, as a stranger would run them.
+fn client_examples(place: &Place) -> Result<Outcome> {
+    mariadb(
+        place,
+        "CREATE DATABASE shop; \
+         CREATE TABLE shop.orders (id BIGINT NOT NULL, item VARCHAR(64), price DECIMAL(10, 2)) PRIMARY KEY (id); \
+         CREATE TABLE shop.customers (id BIGINT NOT NULL, name VARCHAR(64)) PRIMARY KEY (id)",
+    )?;
+    let address = format!("127.0.0.1:{}", place.http);
+    let run = |example: &str, arguments: &[&str], input: Stdio| -> Result<String> {
+        let mut command = Command::new(env!("CARGO"));
+        command.current_dir(binary::root()).args([
+            "run",
+            "--quiet",
+            "--package",
+            "starweir-starrocks",
+            "--example",
+            example,
+        ]);
+        let done = command.arg("--").arg(&address).args(arguments).stdin(input).output()?;
+        if !done.status.success() {
+            bail!("{example}: {}", String::from_utf8_lossy(&done.stderr));
+        }
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    };
+    let rows = place.folder.join("rows.jsonl");
+    std::fs::write(&rows, "{\"id\":1,\"name\":\"Ada\"}\n{\"id\":2,\"name\":\"Zoë\"}\n")?;
+    let input = || -> Result<Stdio> { Ok(std::fs::File::open(&rows)?.into()) };
+    run("load_strings", &["shop.customers", "strings-1"], input()?)?;
+    run("load_strings", &["shop.customers", "strings-1"], input()?)?;
+    expect(&mariadb(place, "SELECT COUNT(*) AS n, MAX(name) AS m FROM shop.customers")?, &["n\tm\n2\tZoë"])?;
+    run("load_structs", &[], Stdio::null())?;
+    expect(&mariadb(place, "SELECT SUM(price) AS s FROM shop.orders")?, &["s\n139.90"])?;
+    let state = place.folder.join("two-phase").display().to_string();
+    for _ in 0..2 {
+        expect(&run("two_phase", &[&state], Stdio::null())?, &["committed"])?;
+    }
+    mariadb(place, "DROP DATABASE shop FORCE")?;
+    Ok(Outcome::Passed)
 }
 
 /// Ten thousand rows through Flink and StarRocks' own connector.

@@ -659,10 +659,10 @@ impl Coordinator<'_, '_> {
         }
         at_step(EpochStep::BeforeAcknowledge);
         for node in &job.graph.sources {
-            if let Some(state) = manifest.sources.get(&node.id) {
-                if let Err(error) = node.source.acknowledge(&state.offsets).await {
-                    tracing::warn!(source = %node.name, "offsets could not be acknowledged: {}", error.chain());
-                }
+            if let Some(state) = manifest.sources.get(&node.id)
+                && let Err(error) = node.source.acknowledge(&state.offsets).await
+            {
+                tracing::warn!(source = %node.name, "offsets could not be acknowledged: {}", error.chain());
             }
         }
         job.store.prune(manifest.epoch).await?;

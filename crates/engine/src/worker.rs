@@ -156,10 +156,11 @@ impl Worker {
             let due = all
                 || route.encoder.buffered_bytes() >= CHUNK_BYTES
                 || route.oldest.is_some_and(|at| at.elapsed() >= CHUNK_AGE_MAX);
-            if due && route.oldest.take().is_some() {
-                if let Some(chunk) = route.encoder.take() {
-                    self.senders[route.sender].send(chunk)?;
-                }
+            if due
+                && route.oldest.take().is_some()
+                && let Some(chunk) = route.encoder.take()
+            {
+                self.senders[route.sender].send(chunk)?;
             }
         }
         Ok(())

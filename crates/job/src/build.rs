@@ -153,9 +153,7 @@ impl Builder<'_> {
     fn build_source(&mut self, scan: &Scan, columns: Vec<ScanColumn>) -> Option<Pending> {
         let table = &scan.table;
         let options = self.overrides.apply(table, &scan.options);
-        let Some(found) = self.connector(table, &options) else {
-            return None;
-        };
+        let found = self.connector(table, &options)?;
         let Some(build) = found.source else {
             let at = value_place(&options, "connector", table);
             let others = connectors().iter().filter(|c| c.source.is_some()).map(|c| c.name).collect::<Vec<_>>();

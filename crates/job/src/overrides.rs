@@ -16,45 +16,45 @@ pub struct LocalTarget {
 /// What the command line changes in tables.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// Table name → option → value.
-    tables: BTreeMap<String, Vec<(String, String)>>,
+    /// Table name, or connector name for all its tables → option → value.
+    given: BTreeMap<String, Vec<(String, String)>>,
     pub local: Option<LocalTarget>,
 }
 
 impl Overrides {
     pub fn new(local: Option<LocalTarget>) -> Self {
-        Self { tables: BTreeMap::new(), local }
+        Self { given: BTreeMap::new(), local }
     }
 
-    /// Understands one `--set KEY=VALUE` for a table: `orders.load-url=fe:8030` (one option), or
-    /// `orders='connector'='kafka','topic'='t'` (several; with a connector among them they replace all options of the
-    /// script). False: `key` names no table, so it is a setting of the session.
+    /// Understands one `--set KEY=VALUE` that changes tables: `orders.load-url=fe:8030` (one option of a table), or
+    /// `orders='topic'='t','properties.bootstrap.servers'='k:9092'` (several). Instead of a table a connector can be
+    /// named: then all tables of it are meant. False: `key` names neither, so it is a setting of the session.
     ///
     /// # Errors
     /// The list of options cannot be read.
     pub fn set(&mut self, key: &str, value: &str, tables: &[String]) -> Result<bool, Diagnostic> {
-        if tables.iter().any(|t| t == key) {
-            let options = parse_options(value).ok_or_else(|| {
+        let connectors = starweir_connectors::connectors().iter().map(|c| c.name);
+        let mut known = tables.iter().map(String::as_str).chain(connectors);
+        let name =
+            known.find(|name| key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
+        let Some(name) = name else { return Ok(false) };
+        let options = match key[name.len()..].strip_prefix('.') {
+            Some(option) => vec![(option.to_owned(), value.to_owned())],
+            None => parse_options(value).ok_or_else(|| {
                 Diagnostic::plain(format!("--set {key}=… must be a list of options"))
-                    .with_hint("write --set \"orders='connector'='kafka','topic'='orders'\"")
-            })?;
-            self.tables.entry(key.to_owned()).or_default().extend(options);
-            return Ok(true);
-        }
-        let table = tables.iter().find(|t| key.strip_prefix(t.as_str()).is_some_and(|rest| rest.starts_with('.')));
-        let Some(table) = table else { return Ok(false) };
-        let option = key[table.len() + 1..].to_owned();
-        self.tables.entry(table.clone()).or_default().push((option, value.to_owned()));
+                    .with_hint(format!("write --set \"{key}='topic'='orders','format'='json'\""))
+            })?,
+        };
+        self.given.entry(name.to_owned()).or_default().extend(options);
         Ok(true)
     }
 
-    /// The options a table really has.
+    /// The options a table really has: the script's, then those for its connector, then its own, then `--local`'s.
+    /// Another connector takes nothing over but the format.
     pub(crate) fn apply(&self, table: &TableDef, options: &[TableOption]) -> Vec<TableOption> {
         let mut result: Vec<TableOption> = options.to_vec();
-        let given = self.tables.get(&table.path.name).cloned().unwrap_or_default();
-        if given.iter().any(|(key, _)| key == "connector") {
-            result.clear();
-        }
+        let connector_of =
+            |options: &[TableOption]| options.iter().rev().find(|o| o.key == "connector").map(|o| o.value.clone());
         let put = |result: &mut Vec<TableOption>, key: &str, value: &str| {
             result.retain(|o| o.key != key);
             result.push(TableOption {
@@ -64,13 +64,17 @@ impl Overrides {
                 value_span: table.span.clone(),
             });
         };
-        for (key, value) in &given {
-            put(&mut result, key, value);
+        for name in [connector_of(options).unwrap_or_default(), table.path.name.clone()] {
+            let given = self.given.get(&name).map(Vec::as_slice).unwrap_or_default();
+            if given.iter().any(|(key, _)| key == "connector") {
+                let format = result.iter().find(|o| o.key == "format").map(|o| format!("{}.", o.value));
+                result.retain(|o| o.key == "format" || format.as_ref().is_some_and(|f| o.key.starts_with(f.as_str())));
+            }
+            for (key, value) in given {
+                put(&mut result, key, value);
+            }
         }
-        let is_starrocks = |options: &[TableOption]| {
-            options.iter().rev().find(|o| o.key == "connector").is_some_and(|o| o.value == "starrocks")
-        };
-        if let Some(local) = self.local.as_ref().filter(|_| is_starrocks(&result)) {
+        if let Some(local) = self.local.as_ref().filter(|_| connector_of(&result).as_deref() == Some("starrocks")) {
             for (key, value) in [
                 ("jdbc-url", &local.jdbc_url),
                 ("load-url", &local.load_url),
@@ -128,9 +132,11 @@ mod tests {
         let mut overrides = Overrides::default();
         assert_eq!(overrides.set("orders.load-url", "fe:8030", &tables), Ok(true));
         assert_eq!(overrides.set("orders", "'connector' = 'kafka', 'topic'='it''s'", &tables), Ok(true));
+        assert_eq!(overrides.set("starrocks.load-url", "fe:8030", &tables), Ok(true));
         assert_eq!(overrides.set("pipeline.name", "x", &tables), Ok(false));
         assert!(overrides.set("orders", "connector=kafka", &tables).is_err());
         let expected = [("load-url", "fe:8030"), ("connector", "kafka"), ("topic", "it's")];
-        assert_eq!(overrides.tables["orders"], expected.map(|(k, v)| (k.to_string(), v.to_string())));
+        assert_eq!(overrides.given["orders"], expected.map(|(k, v)| (k.to_string(), v.to_string())));
+        assert_eq!(overrides.given["starrocks"].len(), 1);
     }
 }

@@ -59,7 +59,8 @@ pub struct ScriptArgs {
     /// The Flink SQL script.
     pub script: PathBuf,
     /// Change a setting (`execution.checkpointing.interval=3s`), an option of a table (`orders.load-url=fe:8030`), or
-    /// several of them (`orders='topic'='o','format'='json'`; with a 'connector' among them they replace all).
+    /// several (`orders='topic'='o','format'='json'`). A connector's name stands for all its tables
+    /// (`starrocks.load-url=fe:8030`).
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Write machine-readable output.

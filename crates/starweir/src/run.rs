@@ -121,7 +121,7 @@ async fn run_stage(
         checkpoint_interval: stage.settings.checkpoint_interval,
         checkpoint_pause_min: stage.settings.checkpoint_pause_min,
         parallelism: stage.settings.parallelism,
-        restart: stage.settings.restart.clone(),
+        restart: stage.settings.restart,
         clock: clock.clone(),
         new_job_id: chance::<4>().iter().map(|b| format!("{b:02x}")).collect(),
         fresh: args.fresh,

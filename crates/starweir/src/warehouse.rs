@@ -25,7 +25,6 @@ pub async fn command(args: WarehouseArgs) -> u8 {
         allow_faults: args.allow_faults,
         memory_bytes,
         clock: Arc::new(SystemClock),
-        ..Config::default()
     };
     let warehouse = match Warehouse::start(config).await {
         Ok(warehouse) => warehouse,

@@ -420,7 +420,22 @@ impl Hooks for CoreHooks {
 
     fn default_value(&self, column: &ColumnDef) -> Result<Value> {
         match self.core.upgrade() {
-            Some(core) => core.default_value(column).map_err(Error::from),
+            Some(core) => {
+                let value = core.default_value(column).map_err(Error::from)?;
+                if value.is_null() && !column.nullable {
+                    // A new row of a partial update: a NOT NULL column without a default is empty.
+                    return Ok(match &column.sql_type {
+                        SqlType::Char(_) | SqlType::Varchar(_) => Value::text(""),
+                        SqlType::Varbinary => Value::Bytes(Vec::new()),
+                        SqlType::Date => Value::Date(0),
+                        SqlType::DateTime => Value::DateTime(0),
+                        SqlType::Json => Value::Json("null".into()),
+                        t if t.is_nested() => Value::Null,
+                        t => Value::Int(0).cast(t).unwrap_or(Value::Null),
+                    });
+                }
+                Ok(value)
+            }
             None => Ok(Value::Null),
         }
     }

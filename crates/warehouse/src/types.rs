@@ -76,17 +76,17 @@ impl SqlType {
             Self::Varbinary | Self::Bitmap | Self::Hll | Self::Percentile => DataType::Binary,
             Self::Date => DataType::Date32,
             Self::DateTime => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Self::Array(e) => DataType::List(Arc::new(e.field("item", true))),
+            Self::Array(e) => DataType::List(Arc::new(e.inner_field("item", true))),
             Self::Map(k, v) => DataType::Map(
                 Arc::new(Field::new(
                     "entries",
-                    DataType::Struct(vec![k.field("key", false), v.field("value", true)].into()),
+                    DataType::Struct(vec![k.inner_field("key", false), v.inner_field("value", true)].into()),
                     false,
                 )),
                 false,
             ),
             Self::Struct(fields) => {
-                DataType::Struct(fields.iter().map(|(n, t)| t.field(n, true)).collect::<Vec<_>>().into())
+                DataType::Struct(fields.iter().map(|(n, t)| t.inner_field(n, true)).collect::<Vec<_>>().into())
             }
             Self::Null => DataType::Null,
         }
@@ -98,6 +98,15 @@ impl SqlType {
         match self.mark() {
             Some(mark) => field.with_metadata(HashMap::from([(MARK.to_string(), mark)])),
             None => field,
+        }
+    }
+
+    /// A field inside of a nested type. Only what changes a value's meaning is marked: lengths and
+    /// the like get lost in expressions, and two nested types must then still be equal.
+    pub fn inner_field(&self, name: &str, nullable: bool) -> Field {
+        match self {
+            Self::Json | Self::Bitmap | Self::Hll | Self::Percentile => self.field(name, nullable),
+            _ => Field::new(name, self.arrow(), nullable),
         }
     }
 

@@ -576,7 +576,7 @@ impl Value {
                     }
                 }
                 Arc::new(ListArray::new(
-                    Arc::new(e.field("item", true)),
+                    Arc::new(e.inner_field("item", true)),
                     OffsetBuffer::from_lengths(lengths),
                     Value::array(&flat, e),
                     Some(NullBuffer::from(valid)),

@@ -144,7 +144,7 @@ impl Generator {
                         _ => (0.0, f64::MAX),
                     };
                     let (min, max) = (float("min")?.unwrap_or(low), float("max")?.unwrap_or(high));
-                    if !(min <= max) {
+                    if min.is_nan() || max.is_nan() || min > max {
                         return Err(bad("min", "must not be above max".into()));
                     }
                     Kind::Float { min, max }

@@ -124,11 +124,7 @@ pub(super) fn translate<'a>(
             | "client.id" | "client.rack" | "bootstrap.servers" | "security.protocol" | "isolation.level"
             | "fetch.min.bytes" | "fetch.max.bytes" | "max.partition.fetch.bytes" | "check.crcs"
             | "session.timeout.ms" | "heartbeat.interval.ms" | "metadata.max.age.ms" | "group.instance.id" => {
-                let name = match key {
-                    "check.crcs" => "check.crcs",
-                    "max.partition.fetch.bytes" => "max.partition.fetch.bytes",
-                    other => other,
-                };
+                let name = key;
                 set(name, if name == "security.protocol" { value } else { value.trim() });
             }
             "fetch.max.wait.ms" => set("fetch.wait.max.ms", value),

@@ -263,7 +263,12 @@ fn numbers(op: char, left: Typed, right: Typed, span: Span) -> Parse<Typed> {
         return Ok(convert(wide, &common));
     }
     let args = vec![convert(left, &common), convert(right, &common)];
+    // Over columns a floating number divided by zero is infinite; between literals it is an error.
+    let literals = args.iter().all(|a| a.as_literal().is_some());
     let kernel: Kernel = Arc::new(move |_: &EvalContext, args: &[Val], rows: usize| {
+        if float && literals && op == '/' && is_zero(&args[1]) {
+            return Err(by_zero());
+        }
         if matches!(op, '/' | '%') && !float {
             return int_division(op, args, rows);
         }
@@ -279,8 +284,13 @@ fn numbers(op: char, left: Typed, right: Typed, span: Span) -> Parse<Typed> {
     });
     let target = data_type.logical.clone();
     let call = Typed::call(name, args, FlinkType { logical: common.clone(), nullable }, span, kernel);
-    let call = if float || !matches!(op, '/' | '%') { call.total() } else { call };
+    let call = if (float && !literals) || !matches!(op, '/' | '%') { call.total() } else { call };
     Ok(convert(call, &target))
+}
+
+fn is_zero(value: &Val) -> bool {
+    let double = value.array.as_primitive_opt::<Float64Type>().is_some_and(|a| a.is_valid(0) && a.value(0) == 0.0);
+    double || value.array.as_primitive_opt::<Float32Type>().is_some_and(|a| a.is_valid(0) && a.value(0) == 0.0)
 }
 
 fn int_division(op: char, args: &[Val], rows: usize) -> Result<ArrayRef> {

@@ -118,6 +118,7 @@ fn the_summary_for_machines_has_its_fields() {
     let summary: serde_json::Value = serde_json::from_str(out.trim()).expect("one object");
     assert_eq!(summary["job"], "copy");
     assert_eq!(summary["status"], "finished");
+    assert_eq!(summary["sources"].as_array().expect("sources").len(), 1, "both inserts share one reading: {summary}");
     assert_eq!(summary["sources"][0]["rows"], 1000);
     assert_eq!(summary["sources"][0]["errors"], 0);
     assert_eq!(summary["tables"].as_array().expect("tables").len(), 2);

@@ -104,6 +104,33 @@ fn implicit_keys(columns: &[ColumnDef]) -> usize {
     n
 }
 
+/// The type of a generated column's expression over the table's other columns.
+fn check_generated(session: &Session, columns: &[ColumnDef], c: &ColumnDef) -> SqlResult<()> {
+    let Some(text) = &c.generated else { return Ok(()) };
+    let e = super::parser::parse_expression(text)?;
+    let empty: Vec<(String, SqlType, arrow::array::ArrayRef)> = columns
+        .iter()
+        .filter(|x| x.generated.is_none())
+        .map(|x| (x.name.clone(), x.sql_type.clone(), arrow::array::new_empty_array(&x.sql_type.arrow())))
+        .collect();
+    let (_, t) = session.core.evaluate(&empty, 0, &[e])?.remove(0);
+    let numeric = |t: &SqlType| t.is_integer() || *t == SqlType::Boolean;
+    let fits = t == c.sql_type
+        || t == SqlType::Null
+        || (t.is_text() && c.sql_type.is_text())
+        || (numeric(&t) && numeric(&c.sql_type))
+        || t.is_nested()
+        || matches!((&t, &c.sql_type), (SqlType::Decimal(..), SqlType::Decimal(..)) | (SqlType::Float, SqlType::Double));
+    if fits {
+        return Ok(());
+    }
+    Err(SqlError::analysis(format!(
+        "Illegal expression type for Generated Column Column Type: {}, Expression Type: {}",
+        c.sql_type.message(),
+        t.message()
+    )))
+}
+
 fn check_default(c: &ColumnDef) -> SqlResult<()> {
     if let ColumnDefault::Literal(text) = &c.default {
         if matches!(c.sql_type, SqlType::Bitmap | SqlType::Hll | SqlType::Percentile) {
@@ -217,7 +244,9 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
             return Err(SqlError::analysis(format!("Cannot specify aggregate function '{}' for key column '{}'", c.aggregation.as_ref().map_or("", |a| a.ddl()), c.name)));
         }
     }
-    // Partition expressions beside others become hidden generated columns.
+    for c in &columns {
+        check_generated(session, &columns, c)?;
+    }
     let mut partition_by = t.partition_by.clone();
     if let Some(by) = &mut partition_by {
         if by.kind == PartitionKind::Expression {
@@ -462,7 +491,7 @@ pub async fn create_table(session: &mut Session, mut t: CreateTable) -> SqlResul
         if t.if_not_exists {
             return Ok(Outcome::ok());
         }
-        return Err(SqlError::new(1050, format!("Table '{name}' already exists")));
+        return Err(SqlError::new(1050, format!("Getting analyzing error. Detail message: Table '{name}' already exists.")));
     }
     let mut rows: Option<QueryResult> = None;
     if let Some(query) = &t.query {
@@ -710,6 +739,7 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 let mut ready = Vec::new();
                 for (mut c, place) in columns {
                     check_default(&c)?;
+                    check_generated(session, &def.columns, &c)?;
                     if def.column(&c.name).is_some() {
                         return Err(SqlError::plain(format!("Can not add column which already exists in column id: {}, you can remove {} and try again.", c.name, def.column(&c.name).map_or(String::new(), super::show::column_text))));
                     }

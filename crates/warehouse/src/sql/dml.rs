@@ -340,9 +340,11 @@ pub async fn insert(session: &mut Session, insert: Insert, params: Vec<Value>) -
     };
     session.touched.push(table.id);
     let overwrite = insert.overwrite;
-    let dynamic = overwrite && session.flag("dynamic_overwrite") && insert.partitions.is_empty();
+    let dynamic = overwrite && session.flag("dynamic_overwrite") && insert.partitions.is_empty() && super::partition::is_automatic(&def);
+    let values: Vec<String> = insert.partition_values.iter().map(|(k, v)| format!("`{k}` = {v}")).collect();
+    let values = (!values.is_empty()).then(|| values.join(" AND "));
     let partitions = insert.partitions.clone();
-    let result = blocking(move || write(&core, &table, txn, batches, own, affected, overwrite, dynamic, partitions, partial_ids)).await;
+    let result = blocking(move || write(&core, &table, txn, batches, own, affected, overwrite, dynamic, partitions, partial_ids, values)).await;
     match result {
         Ok(label) => {
             let status = if own { "VISIBLE" } else { "PREPARE" };
@@ -368,6 +370,7 @@ fn write(
     dynamic: bool,
     partitions: Vec<String>,
     partial: Option<Vec<u32>>,
+    values: Option<String>,
 ) -> SqlResult<String> {
     let mut touched: Vec<PartitionDef> = Vec::new();
     for batch in &batches {
@@ -401,7 +404,13 @@ fn write(
             Some(def.partitions.iter().filter(|p| partitions.iter().any(|n| n.eq_ignore_ascii_case(&p.name))).cloned().collect())
         };
         let pick = move |version: &TableVersion| match &chosen {
-            None => Ok(all_rows(version)),
+            None => match &values {
+                None => Ok(all_rows(version)),
+                Some(text) => {
+                    let condition = super::parser::parse_expression(text)?;
+                    matching_rows(&core2, version, &condition).map_err(starweir_model::Error::from)
+                }
+            },
             Some(parts) => {
                 let text: Vec<String> = parts.iter().map(|p| format!("({})", super::partition::condition(&version.def, p))).collect();
                 if text.is_empty() {
@@ -578,6 +587,14 @@ pub async fn update(
     let def = table.def();
     if def.model != TableModel::Primary {
         return Err(SqlError::analysis(format!("table '{}' does not support update: only primary key tables do", def.name)));
+    }
+    if selection.is_none() {
+        // Without WHERE only updates of few columns run: those that the column mode writes.
+        let few = assignments.len() <= 3 && (assignments.len() as f64) < def.columns.len() as f64 * 0.3;
+        let mode = session.variable("partial_update_mode").as_text().unwrap_or_default().to_lowercase();
+        if !(mode == "column" || (mode == "auto" && few)) {
+            return Err(SqlError::analysis("must specify where clause to prevent full table update"));
+        }
     }
     let qualifier = alias.clone().unwrap_or_else(|| def.name.clone());
     let mut items: Vec<ast::Expr> = Vec::new();

@@ -68,6 +68,8 @@ impl Dialect for StarRocksDialect {
             Token::Word(w) if w.keyword == Keyword::DIV => {
                 Some(Ok(self.prec_value(sqlparser::dialect::Precedence::MulDivModOp)))
             }
+            // `j->'$.a'` binds tighter than everything around it.
+            Token::HashArrow => Some(Ok(self.prec_value(sqlparser::dialect::Precedence::DoubleColon))),
             _ => None,
         }
     }

@@ -334,6 +334,9 @@ impl ContextProvider for Provider<'_> {
         if let Some(extra) = self.scope.extra.get(&table) {
             return Ok(provider_as_source(extra.clone()));
         }
+        if database.is_none() && table.eq_ignore_ascii_case("dual") {
+            return virtual_source(QueryResult::of(&[("dummy", SqlType::TinyInt)], &[vec![Value::int(0)]]));
+        }
         let database = database.or_else(|| self.scope.database.clone());
         if let Some(db) = &database {
             if db.eq_ignore_ascii_case("information_schema") || db.eq_ignore_ascii_case("sys") || db.eq_ignore_ascii_case("_statistics_") {

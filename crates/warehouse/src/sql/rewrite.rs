@@ -256,6 +256,15 @@ impl VisitorMut for Rewriter<'_> {
         if let Some(next) = next {
             *factor = next;
         }
+        if let TableFactor::Derived { subquery, alias: Some(alias), .. } = factor {
+            // Columns of a VALUES list are called column_0, column_1 …
+            if let (SetExpr::Values(values), true) = (subquery.body.as_ref(), alias.columns.is_empty()) {
+                let width = values.rows.first().map_or(0, |r| r.len());
+                alias.columns = (0..width)
+                    .map(|i| TableAliasColumnDef { name: Ident::with_quote('`', format!("column_{i}")), data_type: None })
+                    .collect();
+            }
+        }
         let alias = match factor {
             TableFactor::Table { alias, .. }
             | TableFactor::Derived { alias, .. }
@@ -570,6 +579,17 @@ impl Rewriter<'_> {
             "ifnull" | "nvl" => Some(call("coalesce", args)),
             "isnull" if args.len() == 1 => Some(Expr::IsNull(Box::new(args[0].clone()))),
             "isnotnull" if args.len() == 1 => Some(Expr::IsNotNull(Box::new(args[0].clone()))),
+            "array_map" | "transform" if args.len() == 2 && matches!(args[0], Expr::Lambda(_)) => {
+                Some(call("array_transform", vec![args[1].clone(), args[0].clone()]))
+            }
+            "count" if args.is_empty() => {
+                if let FunctionArguments::List(list) = &mut f.args {
+                    if list.args.is_empty() {
+                        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
+                    }
+                }
+                None
+            }
             "count" | "multi_distinct_count" => {
                 if let FunctionArguments::List(list) = &mut f.args {
                     if name == "multi_distinct_count" {

@@ -67,7 +67,18 @@ impl AggregateUDFImpl for Udaf {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> DfResult<Vec<DataType>> {
-        Ok(types.to_vec())
+        if !self.is_sum() {
+            return Ok(types.to_vec());
+        }
+        Ok(types
+            .iter()
+            .map(|t| match t {
+                t if t.is_integer() => DataType::Int64,
+                DataType::Boolean => DataType::Int64,
+                DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::List(_) | DataType::Map(..) | DataType::Struct(_) => t.clone(),
+                _ => DataType::Float64,
+            })
+            .collect())
     }
 
     fn return_type(&self, types: &[DataType]) -> DfResult<DataType> {
@@ -83,13 +94,163 @@ impl AggregateUDFImpl for Udaf {
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> DfResult<Vec<FieldRef>> {
         let types: Vec<SqlType> = args.input_fields.iter().map(|f| SqlType::of_field(f)).collect();
+        if self.is_sum() && !args.is_distinct {
+            let sum = match types.first().map(SqlType::arrow) {
+                Some(DataType::Int64) => DataType::Int64,
+                Some(DataType::Decimal128(_, s) | DataType::Decimal256(_, s)) => DataType::Decimal256(76, s),
+                _ => DataType::Float64,
+            };
+            return Ok(vec![
+                Arc::new(arrow::datatypes::Field::new("sum", sum, true)),
+                Arc::new(arrow::datatypes::Field::new("n", DataType::Int64, true)),
+            ]);
+        }
         Ok(vec![field_ref("rows", &SqlType::Array(Box::new(row_type(&types))), true)])
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> DfResult<Box<dyn Accumulator>> {
         let types: Vec<SqlType> = args.expr_fields.iter().map(|f| SqlType::of_field(f)).collect();
         let result = (self.aggregate.types)(&types).map_err(datafusion::error::DataFusionError::from)?;
+        if self.is_sum() && !args.is_distinct {
+            let (sum, scale) = match types.first().map(SqlType::arrow) {
+                Some(DataType::Int64) => (Total::Int(0), 0),
+                Some(DataType::Decimal128(_, s) | DataType::Decimal256(_, s)) => (Total::Decimal(i256::ZERO), s.max(0) as u8),
+                _ => (Total::Float(0.0), 0),
+            };
+            return Ok(Box::new(Running { sum, n: 0, scale, average: self.aggregate.name == "avg", result }));
+        }
         Ok(Box::new(Rows { aggregate: self.aggregate, types, result, rows: Vec::new(), distinct: args.is_distinct, bytes: 0 }))
+    }
+}
+
+impl Udaf {
+    /// sum and avg keep a running total instead of rows.
+    fn is_sum(&self) -> bool {
+        matches!(self.aggregate.name, "sum" | "avg")
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Total {
+    Int(i64),
+    Float(f64),
+    Decimal(i256),
+}
+
+/// A running total and count.
+#[derive(Debug)]
+struct Running {
+    sum: Total,
+    n: i64,
+    scale: u8,
+    average: bool,
+    result: SqlType,
+}
+
+impl Running {
+    fn add(&mut self, array: &ArrayRef, sign: i64) -> DfResult<()> {
+        use arrow::datatypes::{Decimal128Type, Decimal256Type, Float64Type, Int64Type};
+        let n = (array.len() - array.null_count()) as i64;
+        match &mut self.sum {
+            Total::Int(sum) => {
+                if let Some(a) = array.as_primitive_opt::<Int64Type>() {
+                    for v in a.iter().flatten() {
+                        *sum = sum.wrapping_add(v.wrapping_mul(sign));
+                    }
+                }
+            }
+            Total::Float(sum) => {
+                if let Some(a) = array.as_primitive_opt::<Float64Type>() {
+                    for v in a.iter().flatten() {
+                        *sum += v * sign as f64;
+                    }
+                }
+            }
+            Total::Decimal(sum) => {
+                let mut step = |v: i256| *sum = if sign > 0 { sum.wrapping_add(v) } else { sum.wrapping_sub(v) };
+                if let Some(a) = array.as_primitive_opt::<Decimal128Type>() {
+                    a.iter().flatten().for_each(|v| step(i256::from_i128(v)));
+                } else if let Some(a) = array.as_primitive_opt::<Decimal256Type>() {
+                    a.iter().flatten().for_each(step);
+                }
+            }
+        }
+        self.n += n * sign;
+        Ok(())
+    }
+}
+
+impl Accumulator for Running {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> DfResult<()> {
+        match values.first() {
+            Some(array) => self.add(array, 1),
+            None => Ok(()),
+        }
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> DfResult<()> {
+        match values.first() {
+            Some(array) => self.add(array, -1),
+            None => Ok(()),
+        }
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> DfResult<ScalarValue> {
+        let v = if self.n == 0 {
+            Value::Null
+        } else {
+            match (&self.sum, self.average) {
+                (Total::Int(v), false) => Value::int(*v),
+                (Total::Int(v), true) => Value::Double(*v as f64 / self.n as f64),
+                (Total::Float(v), false) => Value::Double(*v),
+                (Total::Float(v), true) => Value::Double(*v / self.n as f64),
+                (Total::Decimal(v), false) => Value::Decimal(*v, self.scale),
+                (Total::Decimal(v), true) => {
+                    let to = match self.result {
+                        SqlType::Decimal(_, s) => s,
+                        _ => self.scale,
+                    };
+                    let n = i256::from_i128(i128::from(self.n));
+                    rescale(*v, self.scale, to)
+                        .and_then(|v| {
+                            let q = v.checked_div(n)?;
+                            let r = v.checked_rem(n)?;
+                            // Half away from zero.
+                            let twice = r.wrapping_abs().checked_mul(i256::from_i128(2))?;
+                            let step = if twice >= n { if v < i256::ZERO { i256::MINUS_ONE } else { i256::ONE } } else { i256::ZERO };
+                            q.checked_add(step)
+                        })
+                        .map_or(Value::Null, |q| Value::Decimal(q, to))
+                }
+            }
+        };
+        ScalarValue::try_from_array(&Value::array(&[v], &self.result), 0)
+    }
+
+    fn size(&self) -> usize {
+        std::mem::size_of::<Self>()
+    }
+
+    fn state(&mut self) -> DfResult<Vec<ScalarValue>> {
+        let sum = match self.sum {
+            Total::Int(v) => ScalarValue::Int64(Some(v)),
+            Total::Float(v) => ScalarValue::Float64(Some(v)),
+            Total::Decimal(v) => ScalarValue::Decimal256(Some(v), 76, self.scale as i8),
+        };
+        Ok(vec![sum, ScalarValue::Int64(Some(self.n))])
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> DfResult<()> {
+        let [sums, counts] = states else { return internal_err!("a state of a sum has two parts") };
+        let before = self.n;
+        self.add(sums, 1)?;
+        let more: i64 = counts.as_primitive_opt::<arrow::datatypes::Int64Type>().map_or(0, |c| c.iter().flatten().sum());
+        self.n = before + more;
+        Ok(())
     }
 }
 
@@ -144,6 +305,18 @@ impl Accumulator for Rows {
     fn evaluate(&mut self) -> DfResult<ScalarValue> {
         let v = (self.aggregate.fold)(&self.rows, &self.types, &self.result).map_err(datafusion::error::DataFusionError::from)?;
         ScalarValue::try_from_array(&Value::array(&[v], &self.result), 0)
+    }
+
+    /// A window frame that moves on lets its oldest rows go.
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> DfResult<()> {
+        let Some(first) = values.first() else { return Ok(()) };
+        let n = if self.aggregate.skip_nulls { first.len() - first.null_count() } else { first.len() };
+        self.rows.drain(..n.min(self.rows.len()));
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        !self.distinct
     }
 
     fn size(&self) -> usize {
