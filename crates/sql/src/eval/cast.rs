@@ -252,7 +252,7 @@ impl Caster {
 
     fn to_boolean(self, array: &ArrayRef, from: &L, to: &L) -> Result<ArrayRef> {
         if from.is_character() {
-            let read = self.strings(array, from, to, |s| match s.trim().to_ascii_lowercase().as_str() {
+            let read = self.strings(array, from, to, |s| match s.to_ascii_lowercase().as_str() {
                 "t" | "true" | "y" | "yes" | "1" => Some(true),
                 "f" | "false" | "n" | "no" | "0" => Some(false),
                 _ => None,

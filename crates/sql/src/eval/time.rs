@@ -221,6 +221,17 @@ pub fn iso_week(days: i64) -> (i64, i64) {
     (year, (thursday - days_of(year, 1, 1)) / 7 + 1)
 }
 
+/// Year and week of Java's calendar for the US: weeks begin on Sunday, the first holds 1 January.
+fn sunday_week(c: &Civil) -> (i64, i64) {
+    let days = c.days();
+    // The Sunday on or before a day.
+    let sunday = |days: i64| days - iso_weekday(days) % 7;
+    if sunday(days) == sunday(days_of(c.year + 1, 1, 1)) {
+        return (c.year + 1, 1);
+    }
+    (c.year, (sunday(days) - sunday(days_of(c.year, 1, 1))) / 7 + 1)
+}
+
 /// A point on a clock, with its date, that a pattern can print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Civil {
@@ -512,7 +523,7 @@ impl Pattern {
                         chars.next();
                         count += 1;
                     }
-                    if !"yuMLdDHhkKmsSnaEQqNAwY".contains(c) || count > 19 {
+                    if !"yuMLdDHhkKmsSnaEeQqNAwYXxZ".contains(c) || count > 19 {
                         return None;
                     }
                     items.push(Item::Field(c, count));
@@ -537,10 +548,23 @@ impl Pattern {
     /// The local clock a text stands for, in nanoseconds. What the pattern does not name is the
     /// first of January 1970, midnight. `None` when the text does not match.
     pub fn parse(&self, text: &str) -> Option<i128> {
+        self.parse_zoned(text).map(|(local, _)| local)
+    }
+
+    /// [`Pattern::parse`] with the offset from UTC in seconds, when the text holds one.
+    pub fn parse_zoned(&self, text: &str) -> Option<(i128, Option<i32>)> {
         let chars: Vec<char> = text.chars().collect();
         let mut fields = Fields::default();
         let end = self.parse_items(0, self.items.len(), &chars, 0, &mut fields)?;
-        if end != chars.len() { None } else { fields.resolve() }
+        if end != chars.len() {
+            return None;
+        }
+        Some((fields.resolve()?, fields.offset))
+    }
+
+    /// Whether the pattern names an offset from UTC, which a local clock can not print.
+    pub fn has_zone(&self) -> bool {
+        self.items.iter().any(|i| matches!(i, Item::Field('X' | 'x' | 'Z', _)))
     }
 
     fn parse_items(&self, from: usize, to: usize, chars: &[char], mut at: usize, fields: &mut Fields) -> Option<usize> {
@@ -600,7 +624,7 @@ impl Pattern {
 fn is_numeric_field(letter: char, count: usize) -> bool {
     match letter {
         'M' | 'L' | 'Q' | 'q' => count <= 2,
-        'a' | 'E' => false,
+        'a' | 'E' | 'X' | 'x' | 'Z' => false,
         _ => true,
     }
 }
@@ -613,7 +637,7 @@ fn write_field(out: &mut String, c: &Civil, letter: char, count: usize) {
         'y' | 'u' | 'Y' => {
             let year = match letter {
                 'u' => c.year,
-                'Y' => iso_week(c.days()).0,
+                'Y' => sunday_week(c).0,
                 _ if c.year <= 0 => 1 - c.year,
                 _ => c.year,
             };
@@ -655,7 +679,9 @@ fn write_field(out: &mut String, c: &Civil, letter: char, count: usize) {
             let nanos = c.nanos().rem_euclid(NANOS_PER_DAY);
             number(if letter == 'N' { nanos } else { nanos / NANOS_PER_MILLI } as i64, count);
         }
-        'w' => number(iso_week(c.days()).1, count),
+        // Weeks of the US calendar begin on Sunday, and the first holds the first of January.
+        'w' => number(sunday_week(c).1, count),
+        'e' => number(iso_weekday(c.days()) % 7 + 1, count),
         'a' => out.push_str(if c.hour < 12 { "AM" } else { "PM" }),
         'E' => {
             let name = WEEKDAYS[(iso_weekday(c.days()) - 1) as usize];
@@ -677,6 +703,8 @@ struct Fields {
     minute: Option<i64>,
     second: Option<i64>,
     nano: Option<i64>,
+    /// Seconds east of UTC.
+    offset: Option<i32>,
 }
 
 impl Fields {
@@ -720,6 +748,17 @@ fn parse_field(
                 Some(end)
             }
             'E' => name_at(&WEEKDAYS, count <= 3).map(|(_, end)| end),
+            'X' if chars.get(start) == Some(&'Z') => {
+                fields.offset = Some(0);
+                Some(start + 1)
+            }
+            'X' | 'x' | 'Z' => {
+                let rest = &chars[start.min(chars.len())..];
+                let length = rest.iter().take_while(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | ':')).count();
+                let text: String = rest[..length].iter().collect();
+                fields.offset = Some(parse_offset(&text)?);
+                Some(start + length)
+            }
             'a' => {
                 let given: String = chars.get(start..start + 2)?.iter().collect();
                 fields.pm = Some(match given.as_str() {

@@ -134,9 +134,9 @@ pub(crate) fn index(base: Typed, index: Typed, span: Span) -> Parse<Typed> {
                     format!("array indices begin at 1, this is {}", ints.value(0)),
                 ));
             }
-            let nullable = base.data_type.nullable || index.data_type.nullable || element.nullable;
             let index = convert(index, &L::Int);
-            let data_type = element.as_ref().clone().with_nullable(nullable);
+            // An index outside of the array gives NULL.
+            let data_type = element.as_ref().clone().with_nullable(true);
             let target = data_type.to_arrow();
             Ok(Typed::call(
                 "$INDEX",
@@ -662,7 +662,9 @@ fn split(mut c: Invocation<'_>) -> Parse<Typed> {
                 }
                 let (text, separator) = (str_at(args, 0, row), str_at(args, 1, row));
                 let before = parts.len();
-                if separator.is_empty() {
+                if text.is_empty() {
+                    // Nothing splits to no parts at all.
+                } else if separator.is_empty() {
                     parts.extend(text.chars().map(String::from));
                 } else {
                     parts.extend(text.split(separator).map(str::to_owned));

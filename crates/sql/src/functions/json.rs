@@ -36,7 +36,7 @@ pub(crate) fn is_json(arg: Typed, what: IsWhat, negated: bool, span: Span) -> Pa
                     return Some(negated);
                 }
                 let text = str_at(args, 0, row).trim();
-                let valid = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+                let valid = first_json::<serde::de::IgnoredAny>(text).is_some();
                 let first = text.bytes().next();
                 let kind = match what {
                     IsWhat::JsonObject => first == Some(b'{'),
@@ -95,6 +95,11 @@ pub(crate) fn bind(
     }
 }
 
+/// The JSON value a text begins with; what follows it does not count, as with the parser Flink uses.
+fn first_json<'t, T: serde::Deserialize<'t>>(text: &'t str) -> Option<T> {
+    serde_json::Deserializer::from_str(text).into_iter::<T>().next()?.ok()
+}
+
 /// What looking a path up gave.
 enum Lookup {
     /// The text is no JSON, or a strict path found nothing.
@@ -112,7 +117,7 @@ impl PathCache {
             self.0 = Some((path.to_owned(), Path::parse(path)));
         }
         let Some((_, Some(path))) = &self.0 else { return Lookup::Failed("a JSON path is malformed") };
-        let Ok(root) = serde_json::from_str::<Value>(text) else { return Lookup::Failed("the text is no JSON") };
+        let Some(root) = first_json::<Value>(text) else { return Lookup::Failed("the text is no JSON") };
         match path.find(&root) {
             Found::Missing => Lookup::Failed("a strict JSON path found nothing"),
             Found::Nothing => Lookup::Found(path.mode, None),
@@ -123,7 +128,6 @@ impl PathCache {
 
 fn json_exists(c: Invocation<'_>, clauses: &JsonClauses) -> Parse<Typed> {
     let on_error = clauses.on_error.clone().unwrap_or(JsonBehavior::False);
-    let nullable = c.nullable() || on_error == JsonBehavior::Unknown;
     let kernel: Kernel = Arc::new(move |_: &EvalContext, args: &[Val], rows: usize| {
         let mut cache = PathCache::default();
         let mut builder = BooleanBuilder::with_capacity(rows);
@@ -144,7 +148,7 @@ fn json_exists(c: Invocation<'_>, clauses: &JsonClauses) -> Parse<Typed> {
         }
         Ok(Arc::new(builder.finish()) as ArrayRef)
     });
-    let data_type = bool_type(nullable);
+    let data_type = bool_type(true);
     Ok(c.finish(data_type, kernel).detail(format!("{:?}", clauses.on_error)))
 }
 
@@ -229,6 +233,7 @@ fn json_value(
             let scalar = |v: &Value| !v.is_array() && !v.is_object();
             let outcome = match cache.look(str_at(args, 1, row), str_at(args, 0, row)) {
                 Lookup::Failed(why) => Err((&error, error_index, why)),
+                Lookup::Found(Mode::Strict, Some(Value::Null)) => Err((&error, error_index, "the path found NULL")),
                 Lookup::Found(_, None | Some(Value::Null)) => Err((&empty, empty_index, "the path found nothing")),
                 Lookup::Found(Mode::Lax, Some(v)) if !scalar(&v) => {
                     Err((&empty, empty_index, "the path found no scalar"))
@@ -237,14 +242,15 @@ fn json_value(
                 Lookup::Found(_, Some(v)) => {
                     let fits = match (&target, &v) {
                         (L::Boolean, v) => v.is_boolean(),
-                        (L::Int, v) => {
-                            v.as_i64().is_some_and(|n| i32::try_from(n).is_ok())
-                                || v.as_str().is_some_and(|s| s.parse::<i32>().is_ok())
-                        }
-                        (L::Double, v) => v.is_number() || v.as_str().is_some_and(|s| s.parse::<f64>().is_ok()),
+                        (L::Int, v) => v.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
+                        (L::Double, v) => v.is_number(),
                         _ => true,
                     };
-                    if fits { Ok(scalar_text(&v)) } else { Err((&error, error_index, "the value has another type")) }
+                    if !fits {
+                        // Not a matter of ON ERROR: Flink's generated code fails on it too.
+                        return Err(Error::data(format!("JSON_VALUE found a value that is no {target}")));
+                    }
+                    Ok(scalar_text(&v))
                 }
             };
             match outcome {
@@ -439,7 +445,7 @@ fn check_type(logical: &L, span: &Span) -> Parse<()> {
             }
             check_type(&value.logical, span)
         }
-        L::Multiset(_) | L::IntervalYearMonth | L::IntervalDayTime => {
+        L::Multiset(_) | L::IntervalYearMonth | L::IntervalDayTime | L::Date | L::Time(_) => {
             Err(Diagnostic::at(span.clone(), format!("{logical} can not be made JSON")))
         }
         L::Array(e) => check_type(&e.logical, span),

@@ -39,7 +39,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "DATE_FORMAT", arity: (2, 2), bind: date_format },
     Function { name: "TO_DATE", arity: (1, 2), bind: to_date },
     Function { name: "TO_TIMESTAMP", arity: (1, 2), bind: to_timestamp },
-    Function { name: "TO_TIMESTAMP_LTZ", arity: (1, 3), bind: to_timestamp_ltz },
+    Function { name: "TO_TIMESTAMP_LTZ", arity: (2, 2), bind: to_timestamp_ltz },
     Function { name: "UNIX_TIMESTAMP", arity: (0, 2), bind: unix_timestamp },
     Function { name: "FROM_UNIXTIME", arity: (1, 2), bind: from_unixtime },
     Function { name: "CONVERT_TZ", arity: (3, 3), bind: convert_tz },
@@ -95,7 +95,7 @@ fn from_local(ctx: &EvalContext, values: Vec<Option<i128>>, logical: &L) -> Resu
         L::TimestampLtz(p) => {
             timestamps(values.into_iter().map(|v| v.map(|v| ctx.session_zone.to_instant(v))), *p, true)?
         }
-        L::Timestamp(p) => timestamps(values.into_iter(), *p, false)?,
+        L::Timestamp(p) => timestamps(values.into_iter().map(|v| v.map(|v| time::cut_nanos(v, *p))), *p, false)?,
         _ => return Err(Error::internal("a temporal type was expected")),
     })
 }
@@ -340,16 +340,16 @@ fn round_nanos(local: i128, unit: &str, ceil: bool) -> i128 {
 
 // ---- arithmetic ----------------------------------------------------------------------------
 
-/// Adds months and nanoseconds to a value; the result in its own type.
+/// Adds months and nanoseconds to a value: an instant for TIMESTAMP_LTZ, else a local clock.
 fn shift(ctx: &EvalContext, arg: &Val, logical: &L, row: usize, months: i64, nanos: i128) -> i128 {
     let at = arg.at(row);
     if let L::TimestampLtz(_) = logical {
         let instant = timestamp_nanos(arg.array.as_ref(), at);
         if months == 0 {
             // Hours and days are added to the instant.
-            return ctx.session_zone.to_local(instant + nanos);
+            return instant + nanos;
         }
-        return add_months(ctx.session_zone.to_local(instant), months);
+        return ctx.session_zone.to_instant(add_months(ctx.session_zone.to_local(instant), months));
     }
     let local = local_nanos(ctx, arg, logical, row);
     if months == 0 { local + nanos } else { add_months(local, months) }
@@ -389,9 +389,13 @@ pub(crate) fn add_interval(point: Typed, interval: Typed, subtract: bool, span: 
     Ok(Typed::call(name, vec![point, interval], data_type, span, kernel))
 }
 
-/// LTZ values were moved as instants; going back over the local clock must not lose an overlap's hour.
+/// The column of moved values: instants for TIMESTAMP_LTZ (an hour of an overlap is not lost on the
+/// way over the local clock), else local clocks.
 fn from_shifted(ctx: &EvalContext, values: Vec<Option<i128>>, logical: &L) -> Result<ArrayRef> {
-    from_local(ctx, values, logical)
+    match logical {
+        L::TimestampLtz(p) => timestamps(values.into_iter().map(|v| v.map(|v| time::cut_nanos(v, *p))), *p, true),
+        _ => from_local(ctx, values, logical),
+    }
 }
 
 /// TIMESTAMPADD and TIMESTAMPDIFF.
@@ -609,6 +613,9 @@ fn date_format(mut c: Invocation<'_>) -> Parse<Typed> {
                 Some(local_nanos(ctx, &args[0], &logical, row))
             };
             match (local, cache.get(str_at(args, 1, row))) {
+                (_, Some(pattern)) if pattern.has_zone() => {
+                    return Err(Error::data("DATE_FORMAT can not print an offset from UTC: X, x and Z only read"));
+                }
                 (Some(local), Some(pattern)) => {
                     let mut out = String::new();
                     pattern.format(&Civil::from_nanos(local), &mut out);
@@ -670,44 +677,15 @@ fn in_years(nanos: &i128) -> bool {
     (-62_167_219_200 * NANOS_PER_SECOND..253_402_300_800 * NANOS_PER_SECOND).contains(nanos)
 }
 
+/// TO_TIMESTAMP_LTZ(number, precision): seconds (precision 0) or milliseconds (precision 3) of the epoch.
 fn to_timestamp_ltz(mut c: Invocation<'_>) -> Parse<Typed> {
     let logical = c.args[0].data_type.logical.clone();
-    let data_type = DataType::nullable(L::TimestampLtz(3));
-    if logical.is_character()
-        || (logical == L::Null && c.args.get(1).is_some_and(|a| a.data_type.logical.is_character()))
-    {
-        for i in 0..c.args.len() {
-            c.text(i)?;
-        }
-        let kernel: Kernel = Arc::new(|_: &EvalContext, args: &[Val], rows: usize| {
-            let mut cache = PatternCache::default();
-            let values = (0..rows).map(|row| {
-                if any_null_at(args, row) {
-                    return None;
-                }
-                let text = str_at(args, 0, row);
-                let local = if args.len() == 1 {
-                    time::parse_timestamp(text)
-                } else {
-                    cache.get(str_at(args, 1, row))?.parse(text)
-                }?;
-                let zone = if args.len() == 3 { Zone::parse(str_at(args, 2, row))? } else { Zone::UTC };
-                Some(time::cut_nanos(zone.to_instant(local), 3)).filter(in_years)
-            });
-            timestamps(values, 3, true)
-        });
-        return Ok(c.finish(data_type, kernel).total());
-    }
-    if c.args.len() == 3 {
-        return Err(c.mismatch(0, "text"));
-    }
-    if c.args.len() == 2 {
-        c.integer(1, &L::Int)?;
-    }
     if !logical.is_numeric() && logical != L::Null {
-        return Err(c.mismatch(0, "a number or text"));
+        return Err(c.mismatch(0, "a number"));
     }
-    let approximate = types::is_approximate(&logical) || matches!(logical, L::Decimal(..));
+    c.integer(1, &L::Int)?;
+    // Decimals lose their fraction, floating numbers keep it.
+    let approximate = types::is_approximate(&logical);
     c.args[0] = convert(c.args[0].clone(), if approximate { &L::Double } else { &L::BigInt });
     let kernel: Kernel = Arc::new(move |_: &EvalContext, args: &[Val], rows: usize| {
         let mut out = Vec::with_capacity(rows);
@@ -716,10 +694,9 @@ fn to_timestamp_ltz(mut c: Invocation<'_>) -> Parse<Typed> {
                 out.push(None);
                 continue;
             }
-            let precision = if args.len() == 2 { i32_at(args, 1, row) } else { 3 };
-            let value = match (precision, approximate) {
-                (0, true) => (super::f64_at(args, 0, row) * 1000.0) as i64 as i128,
-                (3, true) => super::f64_at(args, 0, row) as i64 as i128,
+            let value = match (i32_at(args, 1, row), approximate) {
+                (0, true) => i128::from((super::f64_at(args, 0, row) * 1000.0) as i64),
+                (3, true) => i128::from(super::f64_at(args, 0, row) as i64),
                 (0, false) => i128::from(i64_at(args, 0, row)) * 1000,
                 (3, false) => i128::from(i64_at(args, 0, row)),
                 _ => {
@@ -732,7 +709,7 @@ fn to_timestamp_ltz(mut c: Invocation<'_>) -> Parse<Typed> {
         }
         timestamps(out.into_iter(), 3, true)
     });
-    Ok(c.finish(data_type, kernel))
+    Ok(c.finish(DataType::nullable(L::TimestampLtz(3)), kernel))
 }
 
 fn unix_timestamp(mut c: Invocation<'_>) -> Parse<Typed> {
@@ -748,24 +725,24 @@ fn unix_timestamp(mut c: Invocation<'_>) -> Parse<Typed> {
     let data_type = c.strict_type(L::BigInt);
     let kernel: Kernel = Arc::new(|ctx: &EvalContext, args: &[Val], rows: usize| {
         let mut cache = PatternCache::default();
-        let result: Int64Array =
-            (0..rows)
-                .map(|row| {
-                    if any_null_at(args, row) {
-                        return None;
-                    }
-                    let text = str_at(args, 0, row);
-                    let local = if args.len() == 1 {
-                        time::parse_timestamp(text)
-                    } else {
-                        cache.get(str_at(args, 1, row)).and_then(|p| p.parse(text))
-                    };
-                    // Text that is no timestamp gives the smallest BIGINT in seconds, as Flink answers.
-                    Some(local.map_or(i64::MIN / 1000, |l| {
-                        ctx.session_zone.to_instant(l).div_euclid(NANOS_PER_SECOND) as i64
-                    }))
-                })
-                .collect();
+        let result: Int64Array = (0..rows)
+            .map(|row| {
+                if any_null_at(args, row) {
+                    return None;
+                }
+                let text = str_at(args, 0, row);
+                let read = if args.len() == 1 {
+                    time::parse_timestamp(text).map(|local| (local, None))
+                } else {
+                    cache.get(str_at(args, 1, row)).and_then(|p| p.parse_zoned(text))
+                };
+                // Text that is no timestamp gives the smallest BIGINT, as Flink answers.
+                Some(read.map_or(i64::MIN, |(local, offset)| {
+                    let zone = offset.map_or(ctx.session_zone, Zone::Fixed);
+                    zone.to_instant(local).div_euclid(NANOS_PER_SECOND) as i64
+                }))
+            })
+            .collect();
         Ok(Arc::new(result) as ArrayRef)
     });
     Ok(c.finish(data_type, kernel).total())
