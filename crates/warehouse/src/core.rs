@@ -55,7 +55,14 @@ pub struct Core {
 const ERROR_LOGS: usize = 500;
 
 impl Core {
-    pub fn new(store: Arc<Store>, planner: Planner, user: String, password: String, allow_faults: bool, memory_bytes: u64) -> Arc<Core> {
+    pub fn new(
+        store: Arc<Store>,
+        planner: Planner,
+        user: String,
+        password: String,
+        allow_faults: bool,
+        memory_bytes: u64,
+    ) -> Arc<Core> {
         let core = Arc::new(Core {
             store,
             planner,
@@ -90,7 +97,12 @@ impl Core {
     }
 
     /// Evaluates expressions with no session: loads, generated columns, defaults.
-    pub fn evaluate(&self, columns: &[(String, SqlType, ArrayRef)], rows: usize, expressions: &[ast::Expr]) -> SqlResult<Vec<(ArrayRef, SqlType)>> {
+    pub fn evaluate(
+        &self,
+        columns: &[(String, SqlType, ArrayRef)],
+        rows: usize,
+        expressions: &[ast::Expr],
+    ) -> SqlResult<Vec<(ArrayRef, SqlType)>> {
         let facts = PlainFacts { now_ms: self.store.now_ms() };
         let scope = Scope {
             store: &self.store,
@@ -137,7 +149,12 @@ impl Core {
     }
 
     /// Computes the generated columns of rows; `columns` are the others, under their own names.
-    pub fn generated(&self, def: &TableDef, columns: &mut Vec<(String, SqlType, ArrayRef)>, rows: usize) -> SqlResult<()> {
+    pub fn generated(
+        &self,
+        def: &TableDef,
+        columns: &mut Vec<(String, SqlType, ArrayRef)>,
+        rows: usize,
+    ) -> SqlResult<()> {
         for column in def.columns.iter().filter(|c| c.generated.is_some()) {
             let text = column.generated.as_deref().unwrap_or_default();
             let e = parser::parse_expression(text)?;
@@ -203,12 +220,18 @@ impl Core {
         Ok(RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns)?)
     }
 
-    fn auto_increment(&self, table: &crate::store::Table, column: &ColumnDef, given: Option<ArrayRef>, rows: usize) -> SqlResult<ArrayRef> {
+    fn auto_increment(
+        &self,
+        table: &crate::store::Table,
+        column: &ColumnDef,
+        given: Option<ArrayRef>,
+        rows: usize,
+    ) -> SqlResult<ArrayRef> {
         let missing = given.as_ref().map_or(rows, |a| a.null_count());
-        if missing == 0 {
-            if let Some(given) = given {
-                return Ok(given);
-            }
+        if missing == 0
+            && let Some(given) = given
+        {
+            return Ok(given);
         }
         let mut next = table.take_auto(missing as i64);
         let mut values = Vec::with_capacity(rows);
@@ -277,7 +300,8 @@ impl Core {
             return Ok(());
         };
         let mut new: Vec<PartitionDef> = Vec::new();
-        let mut seen: std::collections::HashSet<String> = def.partitions.iter().map(|p| p.name.to_lowercase()).collect();
+        let mut seen: std::collections::HashSet<String> =
+            def.partitions.iter().map(|p| p.name.to_lowercase()).collect();
         for row in 0..batch.num_rows() {
             let key: Vec<Value> = values.iter().map(|(a, t)| Value::get(a, t, row)).collect();
             let name = partition::automatic_name(by, &key);
@@ -289,7 +313,9 @@ impl Core {
                 _ => None,
             };
             // A row inside of a partition that a statement made needs no new one.
-            if let (Some(PartitionRange::Range { lower: Some(l), upper: u }), true) = (&range, def.partitions.iter().any(|p| !p.automatic)) {
+            if let (Some(PartitionRange::Range { lower: Some(l), upper: u }), true) =
+                (&range, def.partitions.iter().any(|p| !p.automatic))
+            {
                 let covered = def.partitions.iter().any(|p| match &p.range {
                     PartitionRange::Range { lower, upper } => {
                         lower.as_ref().is_none_or(|x| x[0].as_deref().unwrap_or("") <= l[0].as_deref().unwrap_or(""))
@@ -336,8 +362,12 @@ impl Core {
         if by.columns.iter().any(|n| !columns.iter().any(|c| c.0.eq_ignore_ascii_case(n))) {
             return Ok(None);
         }
-        let conditions: Vec<String> =
-            def.partitions.iter().filter(|p| !p.temporary).map(|p| format!("({})", partition::condition(def, p))).collect();
+        let conditions: Vec<String> = def
+            .partitions
+            .iter()
+            .filter(|p| !p.temporary)
+            .map(|p| format!("({})", partition::condition(def, p)))
+            .collect();
         if conditions.is_empty() {
             return Ok(Some(vec![true; batch.num_rows()]));
         }

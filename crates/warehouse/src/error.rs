@@ -71,7 +71,9 @@ impl From<DataFusionError> for SqlError {
         }
         match error {
             DataFusionError::SQL(e, _) => Self::syntax(e),
-            DataFusionError::SchemaError(e, _) => Self::analysis(format!("Column {e}").replace("Column Schema error: ", "")),
+            DataFusionError::SchemaError(e, _) => {
+                Self::analysis(format!("Column {e}").replace("Column Schema error: ", ""))
+            }
             other => Self::analysis(other.strip_backtrace()),
         }
     }

@@ -149,10 +149,10 @@ pub fn from_tree(json: &Json, to: &SqlType) -> Option<Value> {
 /// ARRAY, MAP or STRUCT from its text: JSON, or StarRocks' own form with unquoted map keys
 /// (`{1:"a"}`) and single quotes.
 pub fn parse_nested(text: &str, to: &SqlType) -> Option<Value> {
-    if let Some(tree) = parse(text) {
-        if let Some(v) = from_tree(&tree, to) {
-            return Some(v);
-        }
+    if let Some(tree) = parse(text)
+        && let Some(v) = from_tree(&tree, to)
+    {
+        return Some(v);
     }
     let mut reader = Reader { text: text.as_bytes(), at: 0 };
     let value = reader.value(to, 0)?;
@@ -266,7 +266,11 @@ impl Reader<'_> {
             }
             SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_) => match self.scalar()? {
                 None => Some(Value::Null),
-                Some(text) => parse_nested(&text, to),
+                // A quoted nested value. It is shorter than what it was quoted in, so this ends.
+                Some(text) if text.len() < self.text.len() && text.trim_start().starts_with(['[', '{']) => {
+                    parse_nested(&text, to)
+                }
+                Some(_) => None,
             },
             scalar => match self.scalar()? {
                 None => Some(Value::Null),
@@ -355,9 +359,9 @@ pub fn lookup(json: &Json, steps: &[Step]) -> Option<Json> {
         (Step::All, Json::Object(map)) => {
             Some(Json::Array(map.values().filter_map(|v| lookup(v, &steps[1..])).collect()))
         }
-        (Step::Slice(a, b), Json::Array(items)) => Some(Json::Array(
-            items.iter().take(*b).skip(*a).filter_map(|v| lookup(v, &steps[1..])).collect(),
-        )),
+        (Step::Slice(a, b), Json::Array(items)) => {
+            Some(Json::Array(items.iter().take(*b).skip(*a).filter_map(|v| lookup(v, &steps[1..])).collect()))
+        }
         _ => None,
     }
 }
@@ -392,6 +396,8 @@ mod tests {
         let t = SqlType::Map(Box::new(SqlType::Int), Box::new(SqlType::STRING));
         let v = parse_nested(r#"{1:"a", 2:null}"#, &t).unwrap();
         assert_eq!(v.as_text().unwrap(), r#"{1:"a",2:null}"#);
-        assert!(parse_nested("[[[", &SqlType::Array(Box::new(SqlType::Int))).is_none());
+        for broken in ["[[[", "+", "1", "\"x\"", "'['", "null,"] {
+            assert!(parse_nested(broken, &SqlType::Array(Box::new(SqlType::Int))).is_none(), "{broken}");
+        }
     }
 }

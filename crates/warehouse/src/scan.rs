@@ -48,7 +48,9 @@ pub async fn query_plan(core: &Arc<Core>, db: &str, table: &str, call: &Call, bo
         },
         Err(_) => return failed(400, "malformed json"),
     };
-    let Some(found) = core.store.table(db, table) else { return failed(404, format!("Table [{table}] does not exists")) };
+    let Some(found) = core.store.table(db, table) else {
+        return failed(404, format!("Table [{table}] does not exists"));
+    };
     if found.def().is_view() {
         return failed(403, "Only support OlapTable, CloudNativeTable and MaterializedView currently");
     }
@@ -92,9 +94,13 @@ fn wire_batch(result: &QueryResult, batch: &RecordBatch) -> Result<RecordBatch, 
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for ((name, t), array) in result.names.iter().zip(&result.types).zip(batch.columns()) {
         let array = match t {
-            SqlType::Date | SqlType::DateTime | SqlType::LargeInt => cast_array(array, t, &SqlType::STRING, false).map_err(|e| e.message)?,
+            SqlType::Date | SqlType::DateTime | SqlType::LargeInt => {
+                cast_array(array, t, &SqlType::STRING, false).map_err(|e| e.message)?
+            }
             SqlType::Null => cast_array(array, t, &SqlType::Boolean, false).map_err(|e| e.message)?,
-            SqlType::Varbinary | SqlType::Bitmap | SqlType::Hll | SqlType::Percentile => return Err(format!("Unknown logical type of column {name}")),
+            SqlType::Varbinary | SqlType::Bitmap | SqlType::Hll | SqlType::Percentile => {
+                return Err(format!("Unknown logical type of column {name}"));
+            }
             _ => array.clone(),
         };
         fields.push(Field::new(name, array.data_type().clone(), true));
@@ -351,7 +357,9 @@ async fn open(core: &Arc<Core>, scans: &Scans, p: &HashMap<i16, Thrift>, out: &m
         return put_status(out, INVALID_ARGUMENT, "batch_size must be in (0, 65535]");
     }
     let plan = BASE64.decode(text(p, 5)).ok().and_then(|b| serde_json::from_slice::<Json>(&b).ok());
-    let Some(plan) = plan else { return put_status(out, INVALID_ARGUMENT, "the opaqued_query_plan is not one of this warehouse") };
+    let Some(plan) = plan else {
+        return put_status(out, INVALID_ARGUMENT, "the opaqued_query_plan is not one of this warehouse");
+    };
     let field = |k: &str| plan.get(k).and_then(Json::as_str).unwrap_or_default().to_string();
     let mut session = Session::new(core.clone(), &core.user);
     session.database = Some(field("db"));
@@ -367,7 +375,8 @@ async fn open(core: &Arc<Core>, scans: &Scans, p: &HashMap<i16, Thrift>, out: &m
     };
     let now = core.store.now_ms();
     let id = uuid::Uuid::new_v4().to_string();
-    let columns: Vec<(String, i32)> = result.names.iter().zip(&result.types).map(|(n, t)| (n.clone(), primitive(t))).collect();
+    let columns: Vec<(String, i32)> =
+        result.names.iter().zip(&result.types).map(|(n, t)| (n.clone(), primitive(t))).collect();
     {
         let mut scans = scans.lock();
         scans.retain(|_, s| now - s.touched_ms < s.keep_ms);
@@ -376,7 +385,10 @@ async fn open(core: &Arc<Core>, scans: &Scans, p: &HashMap<i16, Thrift>, out: &m
             return put_status(out, INTERNAL_ERROR, "too many open scans");
         }
         let keep_ms = int(p, 11).unwrap_or(5).clamp(1, 24 * 60) * 60_000;
-        scans.insert(id.clone(), Scan { result, batch: 0, row: 0, sent: 0, rows_at_once: size as usize, touched_ms: now, keep_ms });
+        scans.insert(
+            id.clone(),
+            Scan { result, batch: 0, row: 0, sent: 0, rows_at_once: size as usize, touched_ms: now, keep_ms },
+        );
     }
     put_status(out, 0, "");
     put_field(out, 11, 2);
@@ -402,7 +414,11 @@ fn next(core: &Arc<Core>, scans: &Scans, p: &HashMap<i16, Thrift>, out: &mut Vec
     };
     scan.touched_ms = core.store.now_ms();
     if offset != scan.sent {
-        return put_status(out, NOT_FOUND, &format!("context_id={id}, send_offset={offset}, context_offset={}", scan.sent));
+        return put_status(
+            out,
+            NOT_FOUND,
+            &format!("context_id={id}, send_offset={offset}, context_offset={}", scan.sent),
+        );
     }
     while scan.batch < scan.result.batches.len() && scan.row >= scan.result.batches[scan.batch].num_rows() {
         scan.batch += 1;

@@ -70,7 +70,13 @@ pub fn datetime_of_number(n: i64) -> Option<i64> {
         return None;
     }
     let (day, clock) = if n >= 100_000_000 { (n / 1_000_000, n % 1_000_000) } else { (n, 0) };
-    let day = if day < 700_000 { day + 20_000_000 } else if day < 1_000_000 { day + 19_000_000 } else { day };
+    let day = if day < 700_000 {
+        day + 20_000_000
+    } else if day < 1_000_000 {
+        day + 19_000_000
+    } else {
+        day
+    };
     let days = date((day / 10_000) as i32, (day / 100 % 100) as u32, (day % 100) as u32)?;
     let (h, m, s) = (clock / 10_000, clock / 100 % 100, clock % 100);
     (h < 24 && m < 60 && s < 60).then(|| i64::from(days) * DAY_US + (h * 3600 + m * 60 + s) * 1_000_000)

@@ -153,12 +153,15 @@ impl SqlType {
             DataType::Int64 | DataType::UInt32 | DataType::UInt64 => Self::BigInt,
             DataType::Float16 | DataType::Float32 => Self::Float,
             DataType::Float64 => Self::Double,
-            DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
-                Self::Decimal(*p, (*s).max(0) as u8)
-            }
+            DataType::Decimal32(p, s)
+            | DataType::Decimal64(p, s)
+            | DataType::Decimal128(p, s)
+            | DataType::Decimal256(p, s) => Self::Decimal(*p, (*s).max(0) as u8),
             DataType::Date32 | DataType::Date64 => Self::Date,
             DataType::Timestamp(..) => Self::DateTime,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Self::Varbinary,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                Self::Varbinary
+            }
             DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => {
                 Self::Array(Box::new(Self::of_field(f)))
             }
@@ -211,7 +214,15 @@ impl SqlType {
     pub fn message(&self) -> String {
         match self {
             Self::Decimal(p, s) => {
-                let width = if *p <= 9 { 32 } else if *p <= 18 { 64 } else if *p <= 38 { 128 } else { 256 };
+                let width = if *p <= 9 {
+                    32
+                } else if *p <= 18 {
+                    64
+                } else if *p <= 38 {
+                    128
+                } else {
+                    256
+                };
                 format!("DECIMAL{width}({p},{s})")
             }
             Self::Array(e) => format!("ARRAY<{}>", e.message()),
@@ -308,10 +319,7 @@ impl SqlType {
 
     /// Types whose minimum and maximum the store keeps as one i64 per segment.
     pub fn fits_zone_map(&self) -> bool {
-        matches!(
-            self,
-            Self::TinyInt | Self::SmallInt | Self::Int | Self::BigInt | Self::Date | Self::DateTime
-        )
+        matches!(self, Self::TinyInt | Self::SmallInt | Self::Int | Self::BigInt | Self::Date | Self::DateTime)
     }
 }
 

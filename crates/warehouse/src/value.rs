@@ -218,7 +218,9 @@ impl Value {
             Self::DateTime(t) => Some(i128::from(time::datetime_number(*t))),
             Self::Json(t) => match serde_json::from_str::<serde_json::Value>(t).ok()? {
                 serde_json::Value::Bool(b) => Some(i128::from(b)),
-                serde_json::Value::Number(n) => n.as_i64().map(i128::from).or_else(|| n.as_f64().and_then(float_to_int)),
+                serde_json::Value::Number(n) => {
+                    n.as_i64().map(i128::from).or_else(|| n.as_f64().and_then(float_to_int))
+                }
                 serde_json::Value::String(s) => int_of_text(&s),
                 _ => None,
             },
@@ -458,10 +460,12 @@ impl Value {
                         .collect(),
                 )
             }
-            DataType::Dictionary(..) => match arrow::compute::cast(&array.slice(row, 1), &SqlType::of_arrow(array.data_type()).arrow()) {
-                Ok(plain) => Value::get(&plain, sql_type, 0),
-                Err(_) => Value::Null,
-            },
+            DataType::Dictionary(..) => {
+                match arrow::compute::cast(&array.slice(row, 1), &SqlType::of_arrow(array.data_type()).arrow()) {
+                    Ok(plain) => Value::get(&plain, sql_type, 0),
+                    Err(_) => Value::Null,
+                }
+            }
             _ => match arrow::util::display::array_value_to_string(&array.slice(row, 1), 0) {
                 Ok(t) => Value::Text(t),
                 Err(_) => Value::Null,
@@ -515,9 +519,7 @@ impl Value {
                             .with_data_type(DataType::Decimal128(*p, *s as i8)),
                     )
                 } else {
-                    Arc::new(
-                        unscaled.collect::<Decimal256Array>().with_data_type(DataType::Decimal256(*p, *s as i8)),
-                    )
+                    Arc::new(unscaled.collect::<Decimal256Array>().with_data_type(DataType::Decimal256(*p, *s as i8)))
                 }
             }
             SqlType::Char(_) | SqlType::Varchar(_) | SqlType::Json => {
@@ -557,9 +559,7 @@ impl Value {
                     })
                     .collect::<Date32Array>(),
             ),
-            SqlType::DateTime => {
-                Arc::new(values.iter().map(Value::as_datetime).collect::<TimestampMicrosecondArray>())
-            }
+            SqlType::DateTime => Arc::new(values.iter().map(Value::as_datetime).collect::<TimestampMicrosecondArray>()),
             SqlType::Array(e) => {
                 let (mut flat, mut lengths, mut valid) = (Vec::new(), Vec::new(), Vec::new());
                 for v in values {
@@ -605,7 +605,9 @@ impl Value {
                     }
                 }
                 let key_array = Value::array(&keys, k);
-                let DataType::Map(entries_field, _) = sql_type.arrow() else { return new_null_array(&sql_type.arrow(), values.len()) };
+                let DataType::Map(entries_field, _) = sql_type.arrow() else {
+                    return new_null_array(&sql_type.arrow(), values.len());
+                };
                 let DataType::Struct(fields) = entries_field.data_type() else {
                     return new_null_array(&sql_type.arrow(), values.len());
                 };
@@ -722,7 +724,9 @@ impl Value {
                 _ => None,
             },
             SqlType::Array(e) => match self {
-                Value::List(items) => Some(Value::List(items.iter().map(|v| v.cast(e).unwrap_or(Value::Null)).collect())),
+                Value::List(items) => {
+                    Some(Value::List(items.iter().map(|v| v.cast(e).unwrap_or(Value::Null)).collect()))
+                }
                 Value::Text(t) | Value::Json(t) => crate::json::parse_nested(t, to),
                 _ => None,
             },
@@ -820,7 +824,9 @@ pub fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, strict: bool) 
     }
     if let (DataType::Utf8, DataType::Utf8) = (array.data_type(), to.arrow()) {
         match (from, to) {
-            (SqlType::Char(_) | SqlType::Varchar(_), SqlType::Varchar(crate::types::STRING_LENGTH)) => return Ok(array.clone()),
+            (SqlType::Char(_) | SqlType::Varchar(_), SqlType::Varchar(crate::types::STRING_LENGTH)) => {
+                return Ok(array.clone());
+            }
             (SqlType::Json, SqlType::Json) => return Ok(array.clone()),
             _ => {}
         }
@@ -843,7 +849,10 @@ pub fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, strict: bool) 
         match value.cast(to) {
             Some(v) => values.push(v),
             None if strict => {
-                return Err(SqlError::plain(format!("The value is out of range or has no form in the type {}", to.message())));
+                return Err(SqlError::plain(format!(
+                    "The value is out of range or has no form in the type {}",
+                    to.message()
+                )));
             }
             None => values.push(Value::Null),
         }
@@ -857,7 +866,8 @@ mod tests {
 
     #[test]
     fn numbers_print_as_starrocks_prints_them() {
-        for (v, text) in [(1.0, "1"), (0.1, "0.1"), (1e20, "1e+20"), (-1.5e-7, "-1.5e-07"), (123456.789, "123456.789")] {
+        for (v, text) in [(1.0, "1"), (0.1, "0.1"), (1e20, "1e+20"), (-1.5e-7, "-1.5e-07"), (123456.789, "123456.789")]
+        {
             assert_eq!(double_text(v), text);
         }
         assert_eq!(decimal_text(i256::from_i128(-5), 2), "-0.05");
@@ -875,7 +885,11 @@ mod tests {
         check("x", SqlType::Decimal(10, 2), None);
         check("12.7", SqlType::Int, Some("12"));
         check("300", SqlType::TinyInt, None);
-        check("170141183460469231731687303715884105727", SqlType::LargeInt, Some("170141183460469231731687303715884105727"));
+        check(
+            "170141183460469231731687303715884105727",
+            SqlType::LargeInt,
+            Some("170141183460469231731687303715884105727"),
+        );
     }
 
     #[test]

@@ -97,9 +97,12 @@ impl Warehouse {
             .build()
             .map_err(|e| Error::internal("cannot start the warehouse's threads").with_source(e))?;
         let mut listeners = Vec::new();
-        for (port, what) in
-            [(config.mysql_port, "MySQL clients"), (config.http_port, "HTTP clients"), (config.be_port, "loads"), (0, "scans")]
-        {
+        for (port, what) in [
+            (config.mysql_port, "MySQL clients"),
+            (config.http_port, "HTTP clients"),
+            (config.be_port, "loads"),
+            (0, "scans"),
+        ] {
             let address = SocketAddr::new(config.host, port);
             let bound = runtime.spawn(TcpListener::bind(address)).await.map_err(std::io::Error::other).and_then(|b| b);
             let listener = bound.map_err(|e| {
@@ -117,8 +120,10 @@ impl Warehouse {
         }
         let [mysql, fe, be, thrift]: [TcpListener; 4] =
             listeners.try_into().map_err(|_| Error::internal("a listener is missing"))?;
-        let address = |l: &TcpListener| l.local_addr().map_err(|e| Error::internal("a listener has no address").with_source(e));
-        let addresses = Addresses { mysql: address(&mysql)?, http: address(&fe)?, be: address(&be)?, thrift: address(&thrift)? };
+        let address =
+            |l: &TcpListener| l.local_addr().map_err(|e| Error::internal("a listener has no address").with_source(e));
+        let addresses =
+            Addresses { mysql: address(&mysql)?, http: address(&fe)?, be: address(&be)?, thrift: address(&thrift)? };
         *core.addresses.write() = Some(addresses);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();

@@ -54,23 +54,24 @@ impl BatchQueue {
         Ok(())
     }
 
-    /// Waits up to `wait` for messages and hands each to `each`, in order per partition. Stops at the first error of
-    /// `each`; the messages behind it are given up (the caller fails and starts anew from its offsets).
+    /// Waits up to `wait` for a first message, takes what else is there, at most `max`, and hands each to `each`, in
+    /// order per partition. Stops at the first error of `each`; the messages behind it are given up (the caller
+    /// fails and starts anew from its offsets).
     pub(super) fn poll(
         &mut self,
         wait: Duration,
+        max: usize,
         mut each: impl FnMut(RawMessage<'_>) -> Result<()>,
     ) -> Result<usize> {
-        // SAFETY: the array holds BATCH_MESSAGES pointers; librdkafka fills the first `count`, which are ours then.
-        let count = unsafe {
-            rd::rd_kafka_consume_batch_queue(
-                self.queue,
-                wait.as_millis().min(1000) as i32,
-                self.messages.as_mut_ptr(),
-                self.messages.len(),
-            )
-        };
-        let count = usize::try_from(count).unwrap_or(0);
+        let max = max.min(self.messages.len());
+        // librdkafka waits the whole time for a full batch: so wait for one message only, then take what is there.
+        let mut count = self.take(Duration::ZERO, 0, max);
+        if count == 0 && !wait.is_zero() {
+            count = self.take(wait, 0, max.min(1));
+            if count > 0 {
+                count += self.take(Duration::ZERO, count, max);
+            }
+        }
         let mut result = Ok(count);
         for message in &mut self.messages[..count] {
             if result.is_ok() {
@@ -85,6 +86,19 @@ impl BatchQueue {
             *message = ptr::null_mut();
         }
         result
+    }
+
+    /// Fills `messages[from..to]` as far as messages come within `wait`, and says how many came.
+    fn take(&mut self, wait: Duration, from: usize, to: usize) -> usize {
+        let free = &mut self.messages[from..to.max(from)];
+        if free.is_empty() {
+            return 0;
+        }
+        // Less than a millisecond is still a wait.
+        let wait_ms = wait.as_micros().div_ceil(1000).min(1000) as i32;
+        // SAFETY: `free` is room for as many pointers as said; librdkafka fills the first ones, which are ours then.
+        let count = unsafe { rd::rd_kafka_consume_batch_queue(self.queue, wait_ms, free.as_mut_ptr(), free.len()) };
+        usize::try_from(count).unwrap_or(0)
     }
 
     /// The end of a partition as of the last fetch, without asking the broker.
@@ -174,8 +188,8 @@ impl RawMessage<'_> {
         Some(unsafe { rd::rd_kafka_message_leader_epoch(self.message) }).filter(|e| *e >= 0)
     }
 
-    /// Headers in order, without those that have no value.
-    pub(super) fn headers(&self) -> Vec<(String, Vec<u8>)> {
+    /// Headers in order; a header may have no value.
+    pub(super) fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
         let mut list = ptr::null_mut();
         let mut headers = Vec::new();
         // SAFETY: the header list belongs to the message; names and values are copied before it goes.
@@ -190,10 +204,8 @@ impl RawMessage<'_> {
                 == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
             {
                 index += 1;
-                if !value.is_null() {
-                    let bytes = std::slice::from_raw_parts(value.cast::<u8>(), size).to_vec();
-                    headers.push((CStr::from_ptr(name).to_string_lossy().into_owned(), bytes));
-                }
+                let bytes = (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), size).to_vec());
+                headers.push((CStr::from_ptr(name).to_string_lossy().into_owned(), bytes));
             }
         }
         headers

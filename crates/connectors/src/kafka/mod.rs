@@ -4,8 +4,10 @@
 //! (if `properties.group.id` is set) after an epoch, for others to look at.
 
 mod batch;
+mod columns;
 mod position;
 mod properties;
+mod reader;
 mod source;
 
 use std::sync::Arc;
@@ -55,7 +57,7 @@ fn options() -> Vec<OptionDef> {
         O::optional("scan.startup.specific-offsets", OptionType::Text, "`partition:0,offset:42;partition:1,offset:300`, for startup mode specific-offsets."),
         O::optional("scan.startup.timestamp-millis", OptionType::Int(0, i64::MAX), "Milliseconds since 1970, for startup mode timestamp."),
         O::optional("scan.bounded.mode", OptionType::Choice(&["unbounded", "latest-offset", "group-offsets", "timestamp", "specific-offsets"]), "Where reading ends.").with_default("unbounded"),
-        O::optional("scan.bounded.specific-offsets", OptionType::Text, "Ends before these offsets, for bounded mode specific-offsets."),
+        O::optional("scan.bounded.specific-offsets", OptionType::Text, "Ends before these offsets, for bounded mode specific-offsets; partitions not named are not read."),
         O::optional("scan.bounded.timestamp-millis", OptionType::Int(0, i64::MAX), "Ends at the first message not older, for bounded mode timestamp."),
         O::optional("scan.topic-partition-discovery.interval", OptionType::Duration, "How often new partitions and topics are looked for; 0 never. New ones are read from their start.").with_default("5 min"),
         O::optional("scan.parallelism", OptionType::Int(1, i64::MAX), "Accepted; lanes follow parallelism.default."),
@@ -114,7 +116,10 @@ fn build(request: &SourceRequest<'_>) -> Result<BuiltSource, Vec<OptionError>> {
         "earliest-offset" => Start::Earliest,
         "latest-offset" => Start::Latest,
         "timestamp" => Start::Timestamp(millis("scan.startup.timestamp-millis")?),
-        "specific-offsets" => Start::Specific(specific("scan.startup.specific-offsets")?),
+        "specific-offsets" => Start::Specific {
+            offsets: specific("scan.startup.specific-offsets")?,
+            grouped: properties.group_id.is_some(),
+        },
         _ => Start::Group { reset: properties.reset.clone() },
     };
     if matches!(start, Start::Group { .. }) && properties.group_id.is_none() {
@@ -200,5 +205,6 @@ fn build(request: &SourceRequest<'_>) -> Result<BuiltSource, Vec<OptionError>> {
         Arc::new(plan),
         key.map(Arc::new),
     );
+    source.check_settings().map_err(|e| vec![e])?;
     Ok(BuiltSource { source: Arc::new(source), identity, changelog })
 }

@@ -13,7 +13,8 @@ pub(super) enum Start {
     Earliest,
     Latest,
     Timestamp(i64),
-    Specific(BTreeMap<i32, i64>),
+    /// By partition; `grouped`: there is a consumer group to ask for partitions that are not named.
+    Specific { offsets: BTreeMap<i32, i64>, grouped: bool },
     /// The group's committed offset; without one, what `auto.offset.reset` says.
     Group { reset: Option<String> },
 }
@@ -35,9 +36,12 @@ pub(super) fn parse_specific(text: &str) -> Option<BTreeMap<i32, i64>> {
     let mut offsets = BTreeMap::new();
     for part in text.split(';').map(str::trim).filter(|p| !p.is_empty()) {
         let (partition, offset) = part.split_once(',')?;
-        let partition = partition.trim().strip_prefix("partition:")?.trim().parse().ok()?;
-        let offset = offset.trim().strip_prefix("offset:")?.trim().parse().ok()?;
-        offsets.insert(partition, offset);
+        let partition: i32 = partition.trim().strip_prefix("partition:")?.trim().parse().ok()?;
+        let offset: i64 = offset.trim().strip_prefix("offset:")?.trim().parse().ok()?;
+        // Negative offsets have meanings of their own in the protocol.
+        if partition < 0 || offset < 0 || offsets.insert(partition, offset).is_some() {
+            return None;
+        }
     }
     (!offsets.is_empty()).then_some(offsets)
 }
@@ -56,14 +60,22 @@ fn at_time(consumer: &BaseConsumer, topic: &str, partition: i32, ms: i64) -> Res
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, partition, Offset::Offset(ms)).map_err(failed(topic, partition))?;
     let found = consumer.offsets_for_times(list, REQUEST_TIMEOUT).map_err(failed(topic, partition))?;
-    Ok(found.elements().first().and_then(|e| e.offset().to_raw()).filter(|o| *o >= 0))
+    known_offset(&found).map_err(failed(topic, partition))
 }
 
 fn committed(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<Option<i64>> {
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, partition);
     let found = consumer.committed_offsets(list, REQUEST_TIMEOUT).map_err(failed(topic, partition))?;
-    Ok(found.elements().first().and_then(|e| e.offset().to_raw()).filter(|o| *o >= 0))
+    known_offset(&found).map_err(failed(topic, partition))
+}
+
+/// The one offset of an answer; None when there is none. An error of the partition is an error, not "none".
+fn known_offset(found: &TopicPartitionList) -> Result<Option<i64>, rdkafka::error::KafkaError> {
+    let elements = found.elements();
+    let Some(element) = elements.first() else { return Ok(None) };
+    element.error()?;
+    Ok(element.offset().to_raw().filter(|o| *o >= 0))
 }
 
 impl Start {
@@ -72,16 +84,20 @@ impl Start {
         match self {
             Self::Earliest => Ok(watermarks(consumer, topic, partition)?.0),
             Self::Latest => Ok(watermarks(consumer, topic, partition)?.1),
-            Self::Timestamp(ms) => match at_time(consumer, topic, partition, *ms)? {
-                Some(offset) => Ok(offset),
-                None => Ok(watermarks(consumer, topic, partition)?.1),
-            },
-            // Partitions that are not named start at the group's offset in Flink's older source, at the earliest in
-            // its present one (OffsetsInitializer.offsets).
-            Self::Specific(offsets) => match offsets.get(&partition) {
-                Some(offset) => Ok(*offset),
-                None => Ok(watermarks(consumer, topic, partition)?.0),
-            },
+            Self::Timestamp(ms) => {
+                // The end first: what arrives between the two questions must not be passed over.
+                let end = watermarks(consumer, topic, partition)?.1;
+                Ok(at_time(consumer, topic, partition, *ms)?.unwrap_or(end))
+            }
+            // Partitions that are not named start where the group stands, else at the earliest offset (Flink's
+            // OffsetsInitializer.offsets).
+            Self::Specific { offsets, grouped } => {
+                if let Some(offset) = offsets.get(&partition) {
+                    return Ok(*offset);
+                }
+                let committed = if *grouped { committed(consumer, topic, partition)? } else { None };
+                committed.map_or_else(|| Ok(watermarks(consumer, topic, partition)?.0), Ok)
+            }
             Self::Group { reset } => {
                 if let Some(offset) = committed(consumer, topic, partition)? {
                     return Ok(offset);
@@ -111,7 +127,8 @@ impl Bound {
             },
             Self::Specific(offsets) => match offsets.get(&partition) {
                 Some(offset) => Ok(*offset),
-                None => latest(consumer),
+                // Flink's manual: a partition for which no offset is given is not read.
+                None => Ok(0),
             },
             Self::Group => match committed(consumer, topic, partition)? {
                 Some(offset) => Ok(offset),
@@ -131,7 +148,7 @@ mod tests {
     fn specific_offsets_are_read_as_flink_writes_them() {
         let expected = BTreeMap::from([(0, 42), (1, 300)]);
         assert_eq!(parse_specific("partition:0,offset:42;partition:1,offset:300"), Some(expected));
-        for bad in ["", "0:42", "partition:0", "partition:x,offset:1", "partition:0,offset:"] {
+        for bad in ["", "0:42", "partition:0", "partition:x,offset:1", "partition:0,offset:", "partition:0,offset:-2", "partition:0,offset:1;partition:0,offset:2"] {
             assert_eq!(parse_specific(bad), None, "{bad}");
         }
     }

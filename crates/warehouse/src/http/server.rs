@@ -55,7 +55,11 @@ pub fn percent_decode(text: &str) -> String {
     let mut i = 0;
     while i < bytes.len() {
         match bytes[i] {
-            b'%' => match bytes.get(i + 1..i + 3).and_then(|h| std::str::from_utf8(h).ok()).and_then(|h| u8::from_str_radix(h, 16).ok()) {
+            b'%' => match bytes
+                .get(i + 1..i + 3)
+                .and_then(|h| std::str::from_utf8(h).ok())
+                .and_then(|h| u8::from_str_radix(h, 16).ok())
+            {
                 Some(b) => {
                     out.push(b);
                     i += 3;
@@ -139,7 +143,8 @@ pub fn answer(status: StatusCode, content_type: &str, body: impl Into<Bytes>) ->
 pub fn json_answer(value: &serde_json::Value, indent: &[u8]) -> Answer {
     use serde::Serialize as _;
     let mut out = Vec::new();
-    let mut writer = serde_json::Serializer::with_formatter(&mut out, serde_json::ser::PrettyFormatter::with_indent(indent));
+    let mut writer =
+        serde_json::Serializer::with_formatter(&mut out, serde_json::ser::PrettyFormatter::with_indent(indent));
     if value.serialize(&mut writer).is_err() {
         out = value.to_string().into_bytes();
     }
@@ -206,7 +211,9 @@ pub async fn read_body(core: &Core, body: Incoming, limit: u64) -> Result<Vec<u8
         if let Ok(data) = frame.into_data() {
             let n = data.len() as u64;
             if out.len() as u64 + n > limit {
-                return Err(format!("body size exceed limit: {limit}, You can increase the limit by setting streaming_load_max_mb in be.conf."));
+                return Err(format!(
+                    "body size exceed limit: {limit}, You can increase the limit by setting streaming_load_max_mb in be.conf."
+                ));
             }
             if core.body_bytes.fetch_add(n, Ordering::Relaxed) + n > core.memory_bytes {
                 core.body_bytes.fetch_sub(n, Ordering::Relaxed);
@@ -232,9 +239,15 @@ async fn handle(core: Arc<Core>, door: Door, request: Request<Incoming>) -> Repl
     let words: Vec<&str> = segments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["api", "health"] => {
-            return Some(answer(StatusCode::OK, "application/json", r#"{"status": "OK","msg": "To Be Added","online_backend_num": 1,"total_backend_num": 1}"#));
+            return Some(answer(
+                StatusCode::OK,
+                "application/json",
+                r#"{"status": "OK","msg": "To Be Added","online_backend_num": 1,"total_backend_num": 1}"#,
+            ));
         }
-        ["api", "bootstrap"] => return Some(answer(StatusCode::OK, "application/json", r#"{"status":"OK","msg":"Success"}"#)),
+        ["api", "bootstrap"] => {
+            return Some(answer(StatusCode::OK, "application/json", r#"{"status":"OK","msg":"Success"}"#));
+        }
         ["api", "_load_error_log"] => {
             let text = call.param("file").and_then(|f| core.error_log(&f));
             return Some(match text {
@@ -242,7 +255,9 @@ async fn handle(core: Arc<Core>, door: Door, request: Request<Incoming>) -> Repl
                 None => answer(StatusCode::NOT_FOUND, "text/plain", "the error log does not exist"),
             });
         }
-        ["api", "compaction", ..] => return Some(answer(StatusCode::OK, "application/json", r#"{"status":"Success"}"#)),
+        ["api", "compaction", ..] => {
+            return Some(answer(StatusCode::OK, "application/json", r#"{"status":"Success"}"#));
+        }
         ["api", "starweir", "faults"] => return Some(faults(&core, &call, body).await),
         _ => {}
     }
@@ -252,32 +267,58 @@ async fn handle(core: Arc<Core>, door: Door, request: Request<Incoming>) -> Repl
     }
     match (door, words.as_slice()) {
         (Door::Fe, ["api", db, table, "_stream_load"]) => stream_load::at_frontend(&core, &call, db, table).await,
-        (Door::Be, ["api", db, table, "_stream_load"]) => stream_load::at_backend(&core, &call, db, table, allowed, body).await,
+        (Door::Be, ["api", db, table, "_stream_load"]) => {
+            stream_load::at_backend(&core, &call, db, table, allowed, body).await
+        }
         (_, ["api", "transaction", op]) => transaction::handle(&core, door, &call, op, allowed, body).await,
-        (Door::Fe, ["api", db, "get_load_state" | "_load_info"]) => Some(stream_load::get_load_state(&core, &call, db).await),
+        (Door::Fe, ["api", db, "get_load_state" | "_load_info"]) => {
+            Some(stream_load::get_load_state(&core, &call, db).await)
+        }
         (Door::Fe, ["api", db, _, "_cancel"]) => Some(stream_load::cancel(&core, &call, db)),
         (Door::Fe, ["api", db, table, "_schema"]) => Some(sql_api::schema(&core, db, table)),
         (Door::Fe, ["api", db, table, "_count"]) => Some(sql_api::count(&core, db, table)),
-        (Door::Fe, ["api", db, table, "_query_plan"]) => Some(crate::scan::query_plan(&core, db, table, &call, body).await),
+        (Door::Fe, ["api", db, table, "_query_plan"]) => {
+            Some(crate::scan::query_plan(&core, db, table, &call, body).await)
+        }
         (Door::Fe, ["api", _, _, "_stream_load_meta"]) => {
             let be = core.addresses.read().map(|a| a.be.to_string()).unwrap_or_default();
-            Some(answer(StatusCode::OK, "application/json", json!({"status": "OK", "code": "OK", "msg": "", "nodes": {"http": be}}).to_string()))
+            Some(answer(
+                StatusCode::OK,
+                "application/json",
+                json!({"status": "OK", "code": "OK", "msg": "", "nodes": {"http": be}}).to_string(),
+            ))
         }
         (Door::Fe, ["api", "v1", "catalogs", _, "sql"]) => Some(sql_api::query(&core, None, body).await),
-        (Door::Fe, ["api", "v1", "catalogs", _, "databases", db, "sql"]) => Some(sql_api::query(&core, Some(db), body).await),
+        (Door::Fe, ["api", "v1", "catalogs", _, "databases", db, "sql"]) => {
+            Some(sql_api::query(&core, Some(db), body).await)
+        }
         (Door::Fe, ["api", "v2", "backend"]) => {
             let be = core.addresses.read().map(|a| a.be);
             let node = be.map(|b| json!({"ip": b.ip().to_string(), "http_port": b.port(), "is_alive": true}));
-            Some(answer(StatusCode::OK, "application/json", json!({"backends": node.into_iter().collect::<Vec<_>>()}).to_string()))
+            Some(answer(
+                StatusCode::OK,
+                "application/json",
+                json!({"backends": node.into_iter().collect::<Vec<_>>()}).to_string(),
+            ))
         }
-        (Door::Fe, ["api", "v2", "feature"]) => Some(answer(StatusCode::OK, "application/json", json!({"features": []}).to_string())),
-        _ => Some(answer(StatusCode::NOT_FOUND, "application/json", json!({"status": "FAILED", "msg": "not found"}).to_string())),
+        (Door::Fe, ["api", "v2", "feature"]) => {
+            Some(answer(StatusCode::OK, "application/json", json!({"features": []}).to_string()))
+        }
+        _ => Some(answer(
+            StatusCode::NOT_FOUND,
+            "application/json",
+            json!({"status": "FAILED", "msg": "not found"}).to_string(),
+        )),
     }
 }
 
 async fn faults(core: &Arc<Core>, call: &Call, body: Incoming) -> Answer {
     if !core.allow_faults {
-        return answer(StatusCode::FORBIDDEN, "application/json", json!({"status": "FAILED", "msg": "faults are not allowed"}).to_string());
+        return answer(
+            StatusCode::FORBIDDEN,
+            "application/json",
+            json!({"status": "FAILED", "msg": "faults are not allowed"}).to_string(),
+        );
     }
     match call.method {
         Method::DELETE => core.faults.clear(),
@@ -286,12 +327,18 @@ async fn faults(core: &Arc<Core>, call: &Call, body: Incoming) -> Answer {
                 Ok(b) => b,
                 Err(e) => return answer(StatusCode::BAD_REQUEST, "text/plain", e),
             };
-            let parsed: Result<Vec<Fault>, _> =
-                serde_json::from_slice(&bytes).or_else(|e| serde_json::from_slice::<Fault>(&bytes).map(|f| vec![f]).map_err(|_| e));
+            let parsed: Result<Vec<Fault>, _> = serde_json::from_slice(&bytes)
+                .or_else(|e| serde_json::from_slice::<Fault>(&bytes).map(|f| vec![f]).map_err(|_| e));
             match parsed {
                 Ok(list) if core.faults.add(list.clone()) => {}
                 Ok(_) => return answer(StatusCode::BAD_REQUEST, "text/plain", "too many faults"),
-                Err(e) => return answer(StatusCode::BAD_REQUEST, "application/json", json!({"status": "FAILED", "msg": e.to_string()}).to_string()),
+                Err(e) => {
+                    return answer(
+                        StatusCode::BAD_REQUEST,
+                        "application/json",
+                        json!({"status": "FAILED", "msg": e.to_string()}).to_string(),
+                    );
+                }
             }
         }
         _ => {}
@@ -331,32 +378,38 @@ pub async fn disturb(core: &Arc<Core>, op: &str, db: &str, table: &str, label: &
         }
         Action::Cut => Disturbance::Cut,
         Action::PublishTimeout => Disturbance::PublishTimeout,
-        Action::TxnInProcessing => instead(json!({"Status": "TXN_IN_PROCESSING", "Message": "Transaction is in processing", "Label": label, "Db": db, "Table": table})),
+        Action::TxnInProcessing => instead(
+            json!({"Status": "TXN_IN_PROCESSING", "Message": "Transaction is in processing", "Label": label, "Db": db, "Table": table}),
+        ),
         Action::TooManyVersions => {
             let message = "Failed to load data into tablet 10005, because of too many versions, current/limit: 1001/1000. You can reduce the loading job concurrency, or increase loading data batch size. If you are loading data with Routine Load, you can increase FE configs routine_load_task_consume_second and max_routine_load_batch_size.";
             if op == "stream_load" {
-                instead(json!({"TxnId": -1, "Label": label, "Db": db, "Table": table, "Status": "Fail", "Message": message}))
+                instead(
+                    json!({"TxnId": -1, "Label": label, "Db": db, "Table": table, "Status": "Fail", "Message": message}),
+                )
             } else {
                 instead(json!({"Status": "INTERNAL_ERROR", "Message": message, "Label": label}))
             }
         }
-        Action::NoBackend => instead(json!({"Status": "FAILED", "Message": "class com.starrocks.common.DdlException: No backend alive."})),
+        Action::NoBackend => instead(
+            json!({"Status": "FAILED", "Message": "class com.starrocks.common.DdlException: No backend alive."}),
+        ),
         Action::Redirect { location } => {
             Disturbance::Instead(Some(redirect(&location.unwrap_or_else(|| "http://127.0.0.1:1/unreachable".into()))))
         }
         Action::Expire => {
-            if let Some(t) = core.store.database_id(db).and_then(|d| core.store.txn_of_label(d, label)) {
-                if let Err(e) = core.store.abort(t.id, "timeout by txn manager") {
-                    tracing::warn!(error = %e.chain(), "cannot expire a transaction");
-                }
+            if let Some(t) = core.store.database_id(db).and_then(|d| core.store.txn_of_label(d, label))
+                && let Err(e) = core.store.abort(t.id, "timeout by txn manager")
+            {
+                tracing::warn!(error = %e.chain(), "cannot expire a transaction");
             }
             Disturbance::None
         }
         Action::Forget => {
-            if let Some(d) = core.store.database_id(db) {
-                if let Err(e) = core.store.forget_label(d, label) {
-                    tracing::warn!(error = %e.chain(), "cannot forget a label");
-                }
+            if let Some(d) = core.store.database_id(db)
+                && let Err(e) = core.store.forget_label(d, label)
+            {
+                tracing::warn!(error = %e.chain(), "cannot forget a label");
             }
             Disturbance::None
         }

@@ -32,10 +32,10 @@ pub async fn query(core: &Arc<Core>, db: Option<&str>, body: Incoming) -> Answer
         return failed(StatusCode::BAD_REQUEST, "\"query can not be empty\"");
     };
     let mut session = Session::new(core.clone(), &core.user);
-    if let Some(db) = db {
-        if let Err(e) = session.use_database(db) {
-            return failed(StatusCode::BAD_REQUEST, &e.message);
-        }
+    if let Some(db) = db
+        && let Err(e) = session.use_database(db)
+    {
+        return failed(StatusCode::BAD_REQUEST, &e.message);
     }
     if let Some(Json::Object(variables)) = request.get("sessionVariables") {
         for (k, v) in variables {
@@ -48,11 +48,22 @@ pub async fn query(core: &Arc<Core>, db: Option<&str>, body: Incoming) -> Answer
         Err(e) => return failed(StatusCode::BAD_REQUEST, &e.message),
     };
     if parsed.len() != 1 {
-        return failed(StatusCode::BAD_REQUEST, "/api/v1/catalogs/{catalog}/databases/{database}/sql not support execute multiple query");
+        return failed(
+            StatusCode::BAD_REQUEST,
+            "/api/v1/catalogs/{catalog}/databases/{database}/sql not support execute multiple query",
+        );
     }
     match &parsed[0].statement {
-        Ok(Statement::Query(_) | Statement::Show(_) | Statement::Explain(_) | Statement::Describe { .. } | Statement::Nothing) => {}
-        Ok(_) => return failed(StatusCode::BAD_REQUEST, "http query only support QUERY, SHOW, EXPLAIN, KILL statement"),
+        Ok(
+            Statement::Query(_)
+            | Statement::Show(_)
+            | Statement::Explain(_)
+            | Statement::Describe { .. }
+            | Statement::Nothing,
+        ) => {}
+        Ok(_) => {
+            return failed(StatusCode::BAD_REQUEST, "http query only support QUERY, SHOW, EXPLAIN, KILL statement");
+        }
         Err(e) => return failed(StatusCode::BAD_REQUEST, &e.message),
     }
     let is_query = matches!(&parsed[0].statement, Ok(Statement::Query(_)));
@@ -64,7 +75,8 @@ pub async fn query(core: &Arc<Core>, db: Option<&str>, body: Incoming) -> Answer
                 out.push_str(&json!({"connectionId": session.id}).to_string());
                 out.push('\n');
             }
-            let meta: Vec<Json> = rows.names.iter().zip(&rows.types).map(|(n, t)| json!({"name": n, "type": type_name(t)})).collect();
+            let meta: Vec<Json> =
+                rows.names.iter().zip(&rows.types).map(|(n, t)| json!({"name": n, "type": type_name(t)})).collect();
             out.push_str(&json!({"meta": meta}).to_string());
             out.push('\n');
             let values = rows.values();
@@ -74,12 +86,17 @@ pub async fn query(core: &Arc<Core>, db: Option<&str>, body: Incoming) -> Answer
                 out.push('\n');
             }
             if !raw {
-                out.push_str(&json!({"statistics": {"scanRows": values.len(), "scanBytes": 0, "returnRows": values.len()}}).to_string());
+                out.push_str(
+                    &json!({"statistics": {"scanRows": values.len(), "scanBytes": 0, "returnRows": values.len()}})
+                        .to_string(),
+                );
                 out.push('\n');
             }
             answer(StatusCode::OK, "application/x-ndjson; charset=utf-8", out)
         }
-        Some(Ok(Outcome::Done { .. })) | None => answer(StatusCode::OK, "application/json", json!({"status": "OK", "msg": ""}).to_string()),
+        Some(Ok(Outcome::Done { .. })) | None => {
+            answer(StatusCode::OK, "application/json", json!({"status": "OK", "msg": ""}).to_string())
+        }
         Some(Err(e)) => failed(StatusCode::INTERNAL_SERVER_ERROR, &e.message),
     }
 }
@@ -98,16 +115,17 @@ fn type_name(t: &SqlType) -> String {
     }
 }
 
-fn table(core: &Core, db: &str, name: &str) -> Result<Arc<crate::store::Table>, Answer> {
+fn table(core: &Core, db: &str, name: &str) -> Result<Arc<crate::store::Table>, Box<Answer>> {
     core.store.table(db, name).ok_or_else(|| {
-        answer(StatusCode::OK, "application/json", json!({"status": 404, "exception": format!("Table [{name}] does not exists")}).to_string())
+        let body = json!({"status": 404, "exception": format!("Table [{name}] does not exists")});
+        Box::new(answer(StatusCode::OK, "application/json", body.to_string()))
     })
 }
 
 pub fn schema(core: &Core, db: &str, name: &str) -> Answer {
     let t = match table(core, db, name) {
         Ok(t) => t,
-        Err(a) => return a,
+        Err(a) => return *a,
     };
     let def = t.def();
     let properties: Vec<Json> = def
@@ -125,13 +143,16 @@ pub fn schema(core: &Core, db: &str, name: &str) -> Answer {
     answer(
         StatusCode::OK,
         "application/json",
-        json!({"status": 200, "keysType": def.model.information_schema(), "properties": properties, "etlTable": false}).to_string(),
+        json!({"status": 200, "keysType": def.model.information_schema(), "properties": properties, "etlTable": false})
+            .to_string(),
     )
 }
 
 pub fn count(core: &Core, db: &str, name: &str) -> Answer {
     match table(core, db, name) {
-        Ok(t) => answer(StatusCode::OK, "application/json", json!({"status": 200, "size": t.version().rows()}).to_string()),
-        Err(a) => a,
+        Ok(t) => {
+            answer(StatusCode::OK, "application/json", json!({"status": 200, "size": t.version().rows()}).to_string())
+        }
+        Err(a) => *a,
     }
 }

@@ -7,7 +7,9 @@ use hyper::body::Incoming;
 use serde_json::{Map, Value as Json, json};
 use starweir_model::Label;
 
-use super::server::{Answer, Call, Disturbance, Reply, closing, disturb, json_answer, read_body, read_half, to_backend};
+use super::server::{
+    Answer, Call, Disturbance, Reply, closing, disturb, json_answer, read_body, read_half, to_backend,
+};
 use crate::core::Core;
 use crate::load::plan::{Format, LoadPlan};
 use crate::load::run::{LoadOutcome, load};
@@ -19,7 +21,10 @@ const JSON_MAX: u64 = 100 << 20;
 
 /// An error of the FE: HTTP 200, `Status` FAILED, the exception's class in front.
 pub fn frontend_failure(message: &str) -> Answer {
-    closing(json_answer(&json!({"Status": "FAILED", "Message": format!("class com.starrocks.common.DdlException: {message}")}), b"  "))
+    closing(json_answer(
+        &json!({"Status": "FAILED", "Message": format!("class com.starrocks.common.DdlException: {message}")}),
+        b"  ",
+    ))
 }
 
 pub async fn at_frontend(core: &Arc<Core>, call: &Call, db: &str, table: &str) -> Reply {
@@ -32,10 +37,15 @@ pub async fn at_frontend(core: &Arc<Core>, call: &Call, db: &str, table: &str) -
         return Some(frontend_failure("There is no 100-continue header"));
     }
     if call.header("enable_merge_commit").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
-        for (header, what) in [("merge_commit_interval_ms", "Batch write interval"), ("merge_commit_parallel", "Batch write parallel")] {
+        for (header, what) in
+            [("merge_commit_interval_ms", "Batch write interval"), ("merge_commit_parallel", "Batch write parallel")]
+        {
             let value = call.header(header).unwrap_or_else(|| "null".into());
             if value.parse::<i64>().unwrap_or(0) <= 0 {
-                return Some(closing(json_answer(&json!({"Status": "Fail", "Message": format!("{what} must be set positive, but is {value}")}), b"  ")));
+                return Some(closing(json_answer(
+                    &json!({"Status": "Fail", "Message": format!("{what} must be set positive, but is {value}")}),
+                    b"  ",
+                )));
             }
         }
     }
@@ -75,7 +85,11 @@ impl Report<'_> {
         m.insert("NumberUnselectedRows".into(), c.unselected.into());
         m.insert("LoadBytes".into(), c.bytes.into());
         m.insert("LoadTimeMs".into(), self.times.iter().sum::<i64>().into());
-        for (name, ms) in ["BeginTxnTimeMs", "StreamLoadPlanTimeMs", "ReadDataTimeMs", "WriteDataTimeMs", "CommitAndPublishTimeMs"].iter().zip(self.times) {
+        for (name, ms) in
+            ["BeginTxnTimeMs", "StreamLoadPlanTimeMs", "ReadDataTimeMs", "WriteDataTimeMs", "CommitAndPublishTimeMs"]
+                .iter()
+                .zip(self.times)
+        {
             m.insert((*name).into(), ms.into());
         }
         if let Some(url) = &self.error_url {
@@ -174,16 +188,22 @@ pub async fn at_backend(core: &Arc<Core>, call: &Call, db: &str, table: &str, al
         refuse!(format!("Label format error. regex: ^[-\\w]{{1,128}}$, label: {label}"));
     }
     let length: Option<u64> = call.header("content-length").and_then(|l| l.parse().ok());
-    let limit = if call.header("format").is_some_and(|f| f.eq_ignore_ascii_case("json")) && !call.header("ignore_json_size").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
+    let limit = if call.header("format").is_some_and(|f| f.eq_ignore_ascii_case("json"))
+        && !call.header("ignore_json_size").is_some_and(|v| v.eq_ignore_ascii_case("true"))
+    {
         JSON_MAX
     } else {
         BODY_MAX
     };
     if let Some(n) = length.filter(|n| *n > limit) {
         refuse!(if limit == JSON_MAX {
-            format!("The size of this batch exceed the max size [{JSON_MAX}] of json type data  data [ {n} ]. Set ignore_json_size to skip the check, although it may lead enormous memory consuming.")
+            format!(
+                "The size of this batch exceed the max size [{JSON_MAX}] of json type data  data [ {n} ]. Set ignore_json_size to skip the check, although it may lead enormous memory consuming."
+            )
         } else {
-            format!("body size {n} exceed limit: {BODY_MAX}, You can increase the limit by setting streaming_load_max_mb in be.conf.")
+            format!(
+                "body size {n} exceed limit: {BODY_MAX}, You can increase the limit by setting streaming_load_max_mb in be.conf."
+            )
         });
     }
     let timeout = match call.header("timeout").map(|t| t.parse::<u64>()) {
@@ -323,15 +343,17 @@ impl Drop for AbortGuard {
 
 pub async fn get_load_state(core: &Arc<Core>, call: &Call, db: &str) -> Answer {
     let label = call.param("label").unwrap_or_default();
-    match disturb(core, "get_load_state", db, "", &label, false).await {
-        Disturbance::Instead(Some(a)) => return a,
-        _ => {}
+    if let Disturbance::Instead(Some(a)) = disturb(core, "get_load_state", db, "", &label, false).await {
+        return a;
     }
     if let Err(e) = core.store.expire() {
         tracing::warn!(error = %e.chain(), "cannot expire transactions");
     }
     if label.is_empty() {
-        return json_answer(&json!({"status": "FAILED", "code": "1", "msg": "No label selected", "message": "No label selected"}), b"");
+        return json_answer(
+            &json!({"status": "FAILED", "code": "1", "msg": "No label selected", "message": "No label selected"}),
+            b"",
+        );
     }
     let Some(id) = core.store.database_id(db) else {
         let m = format!("unknown database, database={db}");

@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value as Json, json};
 use starweir_model::Label;
 
-use super::server::{Answer, Call, Disturbance, Door, Reply, closing, disturb, json_answer, read_body, read_half, to_backend};
+use super::server::{
+    Answer, Call, Disturbance, Door, Reply, closing, disturb, json_answer, read_body, read_half, to_backend,
+};
 use super::stream_load::{find_table, keep_errors, verdict};
 use crate::core::Core;
 use crate::load::plan::LoadPlan;
@@ -21,8 +23,22 @@ use crate::store::{Table, TxnState};
 const BODY_MAX: u64 = 10 << 30;
 /// Load headers that must be the same for every load of a table in one transaction.
 const LOAD_HEADERS: &[&str] = &[
-    "format", "columns", "where", "partitions", "column_separator", "row_delimiter", "jsonpaths", "json_root", "strip_outer_array",
-    "strict_mode", "partial_update", "partial_update_mode", "merge_condition", "max_filter_ratio", "envelope", "compression",
+    "format",
+    "columns",
+    "where",
+    "partitions",
+    "column_separator",
+    "row_delimiter",
+    "jsonpaths",
+    "json_root",
+    "strip_outer_array",
+    "strict_mode",
+    "partial_update",
+    "partial_update_mode",
+    "merge_condition",
+    "max_filter_ratio",
+    "envelope",
+    "compression",
 ];
 
 /// (transaction, table) with a load or prepare going on, and the headers of the first load.
@@ -103,7 +119,8 @@ pub fn decide(call: Step, state: Option<TxnState>, has_data: bool, multi: bool) 
 
 fn failure(status: &str, message: impl Into<String>) -> Answer {
     let message: String = message.into();
-    let message = if status == "FAILED" { format!("class com.starrocks.common.StarRocksException: {message}") } else { message };
+    let message =
+        if status == "FAILED" { format!("class com.starrocks.common.StarRocksException: {message}") } else { message };
     closing(json_answer(&json!({"Status": status, "Message": message}), b"  "))
 }
 
@@ -141,19 +158,23 @@ pub async fn handle(core: &Arc<Core>, door: Door, call: &Call, op: &str, allowed
     let label = call.header("label").unwrap_or_default();
     let db = call.header("db").unwrap_or_default();
     let table = call.header("table").unwrap_or_default();
-    let multi = call.header("transaction_type").is_some_and(|t| t.eq_ignore_ascii_case("multi")) || call.header("source_type").is_some_and(|t| t == "12");
+    let multi = call.header("transaction_type").is_some_and(|t| t.eq_ignore_ascii_case("multi"))
+        || call.header("source_type").is_some_and(|t| t == "12");
     if !allowed {
-        return Some(closing(json_answer(&json!({"Status": "INTERNAL_ERROR", "Message": "no valid Basic authorization"}), b"    ")));
+        return Some(closing(json_answer(
+            &json!({"Status": "INTERNAL_ERROR", "Message": "no valid Basic authorization"}),
+            b"    ",
+        )));
     }
     let mut lose = false;
     let mut late = false;
     let mut cut = false;
     // A fault of the acting side is looked for where the call is carried out.
     let acts_here = door == Door::Be || multi && op != "load" || acts_at_frontend(core, op, &db, &label);
-    if door == Door::Fe {
-        if let Disturbance::Instead(reply) = disturb(core, op, &db, &table, &label, true).await {
-            return reply;
-        }
+    if door == Door::Fe
+        && let Disturbance::Instead(reply) = disturb(core, op, &db, &table, &label, true).await
+    {
+        return reply;
     }
     if acts_here {
         match disturb(core, op, &db, &table, &label, false).await {
@@ -168,19 +189,30 @@ pub async fn handle(core: &Arc<Core>, door: Door, call: &Call, op: &str, allowed
         tracing::warn!(error = %e.chain(), "cannot expire transactions");
     }
     if label.is_empty() {
-        return Some(if door == Door::Fe { failure("FAILED", "empty label") } else { failure("INTERNAL_ERROR", "Empty label.") });
+        return Some(if door == Door::Fe {
+            failure("FAILED", "empty label")
+        } else {
+            failure("INTERNAL_ERROR", "Empty label.")
+        });
     }
     if db.is_empty() {
         return Some(failure("FAILED", "No database selected."));
     }
     if door == Door::Be && multi && op != "load" {
-        return Some(failure("INVALID_ARGUMENT", "Multi-statement transaction requests can only be sent to FE nodes, not BE nodes"));
+        return Some(failure(
+            "INVALID_ARGUMENT",
+            "Multi-statement transaction requests can only be sent to FE nodes, not BE nodes",
+        ));
     }
     let txn = core.store.database_id(&db).and_then(|d| core.store.txn_of_label(d, &label));
     if door == Door::Fe && !acts_here {
         // What can be refused without the BE is refused here.
         if let (None, "load" | "commit" | "rollback" | "prepare") = (&txn, op) {
-            let m = if multi { format!("stream load task {label} does not exist") } else { format!("No transaction found by label {label}") };
+            let m = if multi {
+                format!("stream load task {label} does not exist")
+            } else {
+                format!("No transaction found by label {label}")
+            };
             return Some(failure("FAILED", m));
         }
         if op == "load" && multi && txn.as_ref().is_some_and(|t| t.state != TxnState::Prepare) {
@@ -265,7 +297,16 @@ fn begin(core: &Arc<Core>, door: Door, call: &Call, db: &str, table: &str, label
 }
 
 #[allow(clippy::too_many_arguments)]
-async fn load_data(core: &Arc<Core>, call: &Call, db: &str, table: &str, label: &str, txn: Option<Txn>, multi: bool, body: Incoming) -> Answer {
+async fn load_data(
+    core: &Arc<Core>,
+    call: &Call,
+    db: &str,
+    table: &str,
+    label: &str,
+    txn: Option<Txn>,
+    multi: bool,
+    body: Incoming,
+) -> Answer {
     let Some(txn) = txn else { return failure("FAILED", format!("No transaction found by label {label}")) };
     if let Decision::Refuse(status) = decide(Step::Load, Some(txn.state), true, multi) {
         return failure(status, format!("Transaction not exists, label is {label}"));
@@ -273,7 +314,12 @@ async fn load_data(core: &Arc<Core>, call: &Call, db: &str, table: &str, label: 
     let fail_status = |s: &'static str| if multi { "FAILED" } else { s };
     let target = match find_table(core, db, table) {
         Ok(t) if multi || txn.tables.contains(&t.id) => t,
-        Ok(_) => return failure(fail_status("INVALID_ARGUMENT"), format!("Request table {table} not equal transaction table {}", txn.table_name)),
+        Ok(_) => {
+            return failure(
+                fail_status("INVALID_ARGUMENT"),
+                format!("Request table {table} not equal transaction table {}", txn.table_name),
+            );
+        }
         Err(m) => return failure(fail_status("ANALYSIS_ERROR"), m),
     };
     let Some(_busy) = occupy(core, txn.id, target.id) else {
@@ -323,7 +369,8 @@ async fn load_data(core: &Arc<Core>, call: &Call, db: &str, table: &str, label: 
         }
     };
     let received = bytes.len() as u64;
-    let (worker, target2, id, plan2): (Arc<Core>, Arc<Table>, u64, LoadPlan) = (core.clone(), target.clone(), txn.id, plan.clone());
+    let (worker, target2, id, plan2): (Arc<Core>, Arc<Table>, u64, LoadPlan) =
+        (core.clone(), target.clone(), txn.id, plan.clone());
     let result = tokio::task::spawn_blocking(move || load(&worker, &target2, id, &plan2, bytes)).await;
     let (mut outcome, mut problem) = match result {
         Ok(Ok(o)) => (o, None),
@@ -333,7 +380,11 @@ async fn load_data(core: &Arc<Core>, call: &Call, db: &str, table: &str, label: 
     outcome.counters.bytes = received;
     let url = keep_errors(core, txn.id, &outcome);
     core.store.update_txn(txn.id, |t| t.counters.add(&outcome.counters));
-    if problem.is_none() && outcome.counters.filtered > 0 && outcome.counters.filtered as f64 > plan.max_filter_ratio * (outcome.counters.total - outcome.counters.unselected) as f64 {
+    if problem.is_none()
+        && outcome.counters.filtered > 0
+        && outcome.counters.filtered as f64
+            > plan.max_filter_ratio * (outcome.counters.total - outcome.counters.unselected) as f64
+    {
         problem = verdict(&plan, &outcome);
     }
     if let Some(m) = problem {
@@ -386,7 +437,9 @@ async fn prepare(core: &Arc<Core>, call: &Call, label: &str, txn: Option<Txn>, m
     if is_busy(core, txn.id) {
         return failure("TXN_IN_PROCESSING", "Transaction is in processing");
     }
-    let Some(_busy) = occupy(core, txn.id, 0) else { return failure("TXN_IN_PROCESSING", "Transaction is in processing") };
+    let Some(_busy) = occupy(core, txn.id, 0) else {
+        return failure("TXN_IN_PROCESSING", "Transaction is in processing");
+    };
     let timeout = match call.header("prepared_timeout").map(|t| t.parse::<u64>()) {
         None => None,
         Some(Ok(t)) if t > 0 => Some(t),
@@ -405,10 +458,16 @@ async fn prepare(core: &Arc<Core>, call: &Call, label: &str, txn: Option<Txn>, m
 
 async fn commit(core: &Arc<Core>, door: Door, label: &str, txn: Option<Txn>, multi: bool, late: bool) -> Answer {
     let Some(txn) = txn else {
-        let m = if multi { format!("stream load task {label} does not exist") } else { format!("No transaction found by label {label}") };
+        let m = if multi {
+            format!("stream load task {label} does not exist")
+        } else {
+            format!("No transaction found by label {label}")
+        };
         return failure("FAILED", m);
     };
-    let frontend = |message: String| json_answer(&json!({"Status": "OK", "Message": message, "TxnId": txn.id, "Label": label}), b"  ");
+    let frontend = |message: String| {
+        json_answer(&json!({"Status": "OK", "Message": message, "TxnId": txn.id, "Label": label}), b"  ")
+    };
     match decide(Step::Commit, Some(txn.state), has_data(core, &txn), txn.multi) {
         Decision::Done => return frontend(format!("Transaction {} has already committed, label is {label}", txn.id)),
         Decision::Refuse("INTERNAL_ERROR") => {
@@ -420,14 +479,19 @@ async fn commit(core: &Arc<Core>, door: Door, label: &str, txn: Option<Txn>, mul
         }
         Decision::Refuse(status) => {
             let reason = txn.reason.clone().unwrap_or_default();
-            return failure(status, format!("Can not commit {} transaction {}, reason is {reason}", txn.state.name(), txn.id));
+            return failure(
+                status,
+                format!("Can not commit {} transaction {}, reason is {reason}", txn.state.name(), txn.id),
+            );
         }
         Decision::Act => {}
     }
     if is_busy(core, txn.id) {
         return failure("TXN_IN_PROCESSING", "Transaction is in processing");
     }
-    let Some(_busy) = occupy(core, txn.id, 0) else { return failure("TXN_IN_PROCESSING", "Transaction is in processing") };
+    let Some(_busy) = occupy(core, txn.id, 0) else {
+        return failure("TXN_IN_PROCESSING", "Transaction is in processing");
+    };
     // Rows came, and all of them were refused: nothing to make visible.
     if txn.counters.total > 0 && txn.counters.loaded == 0 {
         let m = "No partitions have data available for loading. If you are sure there may be no data to be loaded, you can use `ADMIN SET FRONTEND CONFIG ('empty_load_as_error' = 'false')` to ensure such load jobs can succeed";
@@ -452,7 +516,10 @@ async fn commit(core: &Arc<Core>, door: Door, label: &str, txn: Option<Txn>, mul
         return failure("FAILED", format!("publish timeout: 20000, transactionId={id}"));
     }
     if txn.multi {
-        return json_answer(&json!({"Status": "OK", "Message": "", "Label": label, "TxnId": id, "ChannelId": null, "Prepared Channel Num": 0}), b"  ");
+        return json_answer(
+            &json!({"Status": "OK", "Message": "", "Label": label, "TxnId": id, "ChannelId": null, "Prepared Channel Num": 0}),
+            b"  ",
+        );
     }
     if door == Door::Fe {
         return frontend(String::new());
@@ -462,7 +529,11 @@ async fn commit(core: &Arc<Core>, door: Door, label: &str, txn: Option<Txn>, mul
 
 fn rollback(core: &Arc<Core>, door: Door, label: &str, txn: Option<Txn>, multi: bool) -> Answer {
     let Some(txn) = txn else {
-        let m = if multi { format!("stream load task {label} does not exist") } else { format!("No transaction found by label {label}") };
+        let m = if multi {
+            format!("stream load task {label} does not exist")
+        } else {
+            format!("No transaction found by label {label}")
+        };
         return failure("FAILED", m);
     };
     match decide(Step::Rollback, Some(txn.state), true, txn.multi) {
@@ -470,7 +541,12 @@ fn rollback(core: &Arc<Core>, door: Door, label: &str, txn: Option<Txn>, multi: 
             let m = format!("Transaction {} has already aborted, label is {label}", txn.id);
             return json_answer(&json!({"Status": "OK", "Message": m, "TxnId": txn.id, "Label": label}), b"  ");
         }
-        Decision::Refuse(status) => return failure(status, format!("Can not abort {} transaction {}, label is {label}", txn.state.name(), txn.id)),
+        Decision::Refuse(status) => {
+            return failure(
+                status,
+                format!("Can not abort {} transaction {}, label is {label}", txn.state.name(), txn.id),
+            );
+        }
         Decision::Act => {}
     }
     if let Err(e) = core.store.abort(txn.id, "User Abort") {

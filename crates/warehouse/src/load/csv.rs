@@ -44,7 +44,11 @@ impl<'a> Rows<'a> {
     fn row_end(&self, rest: &[u8]) -> (usize, usize) {
         let f = self.format;
         if f.enclose.is_none() && f.escape.is_none() {
-            let found = if let [one] = f.row_delimiter[..] { memchr::memchr(one, rest) } else { memmem::find(rest, &f.row_delimiter) };
+            let found = if let [one] = f.row_delimiter[..] {
+                memchr::memchr(one, rest)
+            } else {
+                memmem::find(rest, &f.row_delimiter)
+            };
             return found.map_or((rest.len(), 0), |n| (n, f.row_delimiter.len()));
         }
         // A delimiter inside of an enclosed or after an escape is no delimiter.
@@ -212,7 +216,13 @@ mod tests {
     }
 
     fn plain(sep: &str, row: &str) -> CsvFormat {
-        CsvFormat { column_separator: separator(sep).unwrap(), row_delimiter: separator(row).unwrap(), enclose: None, escape: None, trim_space: false }
+        CsvFormat {
+            column_separator: separator(sep).unwrap(),
+            row_delimiter: separator(row).unwrap(),
+            enclose: None,
+            escape: None,
+            trim_space: false,
+        }
     }
 
     fn s(v: &[&str]) -> Vec<Option<String>> {
@@ -230,6 +240,9 @@ mod tests {
     #[test]
     fn enclosed_fields_hold_separators_and_delimiters() {
         let f = CsvFormat { enclose: Some(b'"'), escape: Some(b'\\'), ..plain(",", "\\n") };
-        assert_eq!(all("1,\"a,b\nc\"\"d\",x\\,y\n2,\"\\N\",\\N", &f), vec![s(&["1", "a,b\nc\"d", "x,y"]), s(&["2", "N", "NULL"])]);
+        assert_eq!(
+            all("1,\"a,b\nc\"\"d\",x\\,y\n2,\"\\N\",\\N", &f),
+            vec![s(&["1", "a,b\nc\"d", "x,y"]), s(&["2", "N", "NULL"])]
+        );
     }
 }

@@ -56,32 +56,28 @@ impl<'a> Scanner<'a> {
             return None;
         }
         let from = self.at;
-        loop {
-            let n = memchr::memchr2(b'"', b'\\', &self.text[self.at..])?;
-            self.at += n;
-            if self.text[self.at] == b'"' {
-                let s = self.slice(from, self.at)?;
-                self.at += 1;
-                return Some(Scanned::Text(s));
-            }
-            // An escape: find the end, then let serde_json resolve it.
-            let mut i = self.at;
-            loop {
-                let n = memchr::memchr2(b'"', b'\\', &self.text[i..])?;
-                i += n;
-                if self.text[i] == b'"' {
-                    break;
-                }
-                i += 2;
-                if i > self.text.len() {
-                    return None;
-                }
-            }
-            let whole = self.slice(from - 1, i + 1)?;
-            self.scratch = serde_json::from_str(whole).ok()?;
-            self.at = i + 1;
-            return Some(Scanned::Escaped);
+        self.at += memchr::memchr2(b'"', b'\\', &self.text[self.at..])?;
+        if self.text[self.at] == b'"' {
+            let s = self.slice(from, self.at)?;
+            self.at += 1;
+            return Some(Scanned::Text(s));
         }
+        // An escape: find the end, then let serde_json resolve it.
+        let mut i = self.at;
+        loop {
+            i += memchr::memchr2(b'"', b'\\', &self.text[i..])?;
+            if self.text[i] == b'"' {
+                break;
+            }
+            i += 2;
+            if i > self.text.len() {
+                return None;
+            }
+        }
+        let whole = self.slice(from - 1, i + 1)?;
+        self.scratch = serde_json::from_str(whole).ok()?;
+        self.at = i + 1;
+        Some(Scanned::Escaped)
     }
 
     pub fn value(&mut self) -> Option<Scanned<'a>> {

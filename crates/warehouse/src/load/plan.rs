@@ -109,7 +109,7 @@ fn flag(headers: Headers<'_>, name: &str) -> Result<bool, PlanError> {
 
 enum Item {
     Plain(String),
-    Derived(String, ast::Expr),
+    Derived(String, Box<ast::Expr>),
 }
 
 /// `a, b, tmp, c = expr(tmp)`.
@@ -124,7 +124,7 @@ fn column_items(text: &str) -> Result<Vec<Item>, PlanError> {
         let name = c.ident().map_err(|e| wrong(e.message))?;
         if c.eat_token(&sqlparser::tokenizer::Token::Eq) {
             let e = c.expression_until(&[]);
-            out.push(Item::Derived(name, parser::parse_expression(e).map_err(|e| wrong(e.message))?));
+            out.push(Item::Derived(name, Box::new(parser::parse_expression(e).map_err(|e| wrong(e.message))?)));
         } else {
             out.push(Item::Plain(name));
         }
@@ -162,19 +162,28 @@ impl LoadPlan {
                     compression = c;
                     Format::Csv
                 }
-                _ => return Err(invalid(format!("unknown data format, format={}", headers("format").unwrap_or_default()))),
+                _ => {
+                    return Err(invalid(format!(
+                        "unknown data format, format={}",
+                        headers("format").unwrap_or_default()
+                    )));
+                }
             },
         };
         match (headers("compression"), headers("content-encoding")) {
-            (Some(_), Some(_)) => return Err(invalid("Only one of http header content-encoding and compression can be set")),
+            (Some(_), Some(_)) => {
+                return Err(invalid("Only one of http header content-encoding and compression can be set"));
+            }
             (Some(name), None) | (None, Some(name)) => {
-                compression = Compression::parse(&name).ok_or_else(|| invalid(format!("Unsupported compression type: {name}")))?;
+                compression = Compression::parse(&name)
+                    .ok_or_else(|| invalid(format!("Unsupported compression type: {name}")))?;
             }
             (None, None) => {}
         }
         let byte = |name: &str| headers(name).and_then(|v| v.bytes().next());
         let csv = CsvFormat {
-            column_separator: separator(&headers("column_separator").unwrap_or_else(|| "\\t".into())).map_err(invalid)?,
+            column_separator: separator(&headers("column_separator").unwrap_or_else(|| "\\t".into()))
+                .map_err(invalid)?,
             row_delimiter: separator(&headers("row_delimiter").unwrap_or_else(|| "\\n".into())).map_err(invalid)?,
             enclose: byte("enclose"),
             escape: byte("escape"),
@@ -237,7 +246,10 @@ impl LoadPlan {
         };
         plan.columns(def, items, partial_update)?;
         if let Some(text) = headers("where").filter(|w| !w.trim().is_empty()) {
-            plan.selection = Some(parser::parse_expression(&text).map_err(|e| analysis(format!("parse where header failed: {}", e.message)))?);
+            plan.selection = Some(
+                parser::parse_expression(&text)
+                    .map_err(|e| analysis(format!("parse where header failed: {}", e.message)))?,
+            );
         }
         if format == Format::Json {
             plan.json_paths(headers, def)?;
@@ -290,10 +302,10 @@ impl LoadPlan {
                     }
                     let is_op = keyed && lower == "__op";
                     let in_table = def.column_index(&name);
-                    if let Some(i) = in_table {
-                        if def.columns[i].generated.is_some() {
-                            return Err(analysis(format!("generated column: {name} can not be specified")));
-                        }
+                    if let Some(i) = in_table
+                        && def.columns[i].generated.is_some()
+                    {
+                        return Err(analysis(format!("generated column: {name} can not be specified")));
                     }
                     let as_text = used.contains(&lower) || in_table.is_none();
                     let target = in_table.filter(|_| !overridden.contains(&lower));
@@ -310,7 +322,7 @@ impl LoadPlan {
                 }
                 Item::Derived(name, e) => {
                     if keyed && name.eq_ignore_ascii_case("__op") {
-                        self.derived_op = Some(e);
+                        self.derived_op = Some(*e);
                         continue;
                     }
                     let Some(i) = def.column_index(&name) else {
@@ -320,7 +332,7 @@ impl LoadPlan {
                         return Err(analysis(format!("generated column: {name} can not be specified")));
                     }
                     given.insert(i);
-                    self.derived.push((i, e));
+                    self.derived.push((i, *e));
                 }
             }
         }
@@ -335,7 +347,8 @@ impl LoadPlan {
         }
         if !partial_update {
             for (i, c) in def.columns.iter().enumerate() {
-                let optional = c.nullable || c.auto_increment || c.generated.is_some() || c.default != ColumnDefault::None;
+                let optional =
+                    c.nullable || c.auto_increment || c.generated.is_some() || c.default != ColumnDefault::None;
                 if !given.contains(&i) && !optional {
                     return Err(analysis(format!("Column has no default value. column: {}", c.name)));
                 }
@@ -346,8 +359,8 @@ impl LoadPlan {
 
     fn json_paths(&mut self, headers: Headers<'_>, def: &TableDef) -> Result<(), PlanError> {
         if let Some(text) = headers("jsonpaths").filter(|t| !t.trim().is_empty()) {
-            let paths: Vec<String> =
-                serde_json::from_str(&text).map_err(|_| invalid("Invalid json path: the header jsonpaths must be a JSON array of texts"))?;
+            let paths: Vec<String> = serde_json::from_str(&text)
+                .map_err(|_| invalid("Invalid json path: the header jsonpaths must be a JSON array of texts"))?;
             let mut i = 0;
             for source in &mut self.sources {
                 let Some(p) = paths.get(i) else { continue };
@@ -378,7 +391,8 @@ impl LoadPlan {
         if headers("columns").is_none_or(|c| c.trim().is_empty()) {
             return Err(analysis("Partial update must specify the columns"));
         }
-        let given: Vec<usize> = self.sources.iter().filter_map(|s| s.target).chain(self.derived.iter().map(|d| d.0)).collect();
+        let given: Vec<usize> =
+            self.sources.iter().filter_map(|s| s.target).chain(self.derived.iter().map(|d| d.0)).collect();
         for (i, c) in def.columns.iter().enumerate().filter(|(_, c)| c.key) {
             if !given.contains(&i) && !c.auto_increment {
                 return Err(analysis(format!("key column {} not in partial update columns", c.name)));
@@ -387,14 +401,14 @@ impl LoadPlan {
         let column_mode = headers("partial_update_mode").is_some_and(|m| m.eq_ignore_ascii_case("column"));
         let with_row = def.properties.get("storage_type").is_some_and(|t| t.eq_ignore_ascii_case("column_with_row"));
         if column_mode && with_row {
-            return Err(PlanError { status: "INTERNAL_ERROR", message: "column with row table only support row mode partial update".into() });
+            return Err(PlanError {
+                status: "INTERNAL_ERROR",
+                message: "column with row table only support row mode partial update".into(),
+            });
         }
-        let sort_keys_differ = !def.order_by.is_empty();
-        if sort_keys_differ && !column_mode || (sort_keys_differ && def.order_by.iter().any(|o| def.column_index(o).is_some_and(|i| !given.contains(&i) && !column_mode))) {
-            let missing = def.order_by.iter().any(|o| def.column_index(o).is_none_or(|i| !given.contains(&i)));
-            if missing {
-                return Err(analysis("partial update on table with sort key must provide all sort key columns"));
-            }
+        let missing = def.order_by.iter().any(|o| def.column_index(o).is_none_or(|i| !given.contains(&i)));
+        if missing {
+            return Err(analysis("partial update on table with sort key must provide all sort key columns"));
         }
         self.partial = Some(given.iter().map(|i| def.columns[*i].id).collect());
         Ok(())
@@ -416,7 +430,10 @@ impl LoadPlan {
             return Err(analysis(format!("Merge condition column {name} should not be primary key!")));
         }
         if !(column.sql_type.is_numeric() || matches!(column.sql_type, SqlType::Date | SqlType::DateTime)) {
-            return Err(analysis(format!("Merge condition column {name} has invalid type {}", column.sql_type.message())));
+            return Err(analysis(format!(
+                "Merge condition column {name} has invalid type {}",
+                column.sql_type.message()
+            )));
         }
         Ok(Some(column.id))
     }

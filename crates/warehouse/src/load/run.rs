@@ -66,9 +66,13 @@ fn decompress(body: Vec<u8>, compression: Compression) -> Result<Vec<u8>, LoadEr
         Compression::None => return Ok(body),
         Compression::Gzip => flate2::read::MultiGzDecoder::new(source).take(DECOMPRESSED_MAX).read_to_end(&mut out),
         Compression::Deflate => flate2::read::ZlibDecoder::new(source).take(DECOMPRESSED_MAX).read_to_end(&mut out),
-        Compression::Zstd => zstd::stream::read::Decoder::new(source).and_then(|d| d.take(DECOMPRESSED_MAX).read_to_end(&mut out)),
+        Compression::Zstd => {
+            zstd::stream::read::Decoder::new(source).and_then(|d| d.take(DECOMPRESSED_MAX).read_to_end(&mut out))
+        }
         Compression::Bzip2 => bzip2::read::MultiBzDecoder::new(source).take(DECOMPRESSED_MAX).read_to_end(&mut out),
-        Compression::Lz4Frame => lz4_flex::frame::FrameDecoder::new(source).take(DECOMPRESSED_MAX).read_to_end(&mut out),
+        Compression::Lz4Frame => {
+            lz4_flex::frame::FrameDecoder::new(source).take(DECOMPRESSED_MAX).read_to_end(&mut out)
+        }
     };
     match read {
         Ok(n) if n as u64 == DECOMPRESSED_MAX => Err(failed("the decompressed body is too large")),
@@ -110,7 +114,13 @@ impl<'a> Chunk<'a> {
 }
 
 /// Loads a body into a transaction. CPU and file work; not for an async thread.
-pub fn load(core: &Arc<Core>, table: &Arc<Table>, txn: u64, plan: &LoadPlan, body: Vec<u8>) -> Result<LoadOutcome, LoadError> {
+pub fn load(
+    core: &Arc<Core>,
+    table: &Arc<Table>,
+    txn: u64,
+    plan: &LoadPlan,
+    body: Vec<u8>,
+) -> Result<LoadOutcome, LoadError> {
     let body = decompress(body, plan.compression)?;
     let bytes = body.len() as u64;
     let mut load = Load { core, table, txn, plan, outcome: LoadOutcome::default() };
@@ -244,10 +254,14 @@ impl Load<'_> {
                 true
             }
             Some(b'[') => {
-                return Err(failed("The value is array type in json document stream, you can set strip_outer_array=true to parse each element of the array as individual rows"));
+                return Err(failed(
+                    "The value is array type in json document stream, you can set strip_outer_array=true to parse each element of the array as individual rows",
+                ));
             }
             Some(b'{') if plan.strip_outer_array => {
-                return Err(failed("the value should be array type with strip_outer_array=true, please check the strip_outer_array parameter"));
+                return Err(failed(
+                    "the value should be array type with strip_outer_array=true, please check the strip_outer_array parameter",
+                ));
             }
             Some(b'{') => false,
             Some(_) => return Err(wrong(s.at)),
@@ -350,7 +364,9 @@ impl Load<'_> {
         };
         match (bad, &source.sql_type) {
             (Bad::Kind, _) => format!("Unsupported value type. Numeric type is required. column={}", source.name),
-            (_, SqlType::Char(n) | SqlType::Varchar(n)) => format!("Value length is beyond the capacity. column={}, capacity={n}", source.name),
+            (_, SqlType::Char(n) | SqlType::Varchar(n)) => {
+                format!("Value length is beyond the capacity. column={}, capacity={n}", source.name)
+            }
             (_, t) => format!("Value '{value}' is out of range. The type of '{}' is {}", source.name, t.message()),
         }
     }
@@ -375,7 +391,9 @@ impl Load<'_> {
                         match json::lookup(&o, root) {
                             Some(serde_json::Value::Array(a)) if plan.strip_outer_array => elements.extend(a),
                             Some(serde_json::Value::Array(_)) => {
-                                return Err(failed("The value is array type in json document stream, you can set strip_outer_array=true to parse each element of the array as individual rows"));
+                                return Err(failed(
+                                    "The value is array type in json document stream, you can set strip_outer_array=true to parse each element of the array as individual rows",
+                                ));
                             }
                             Some(v) => elements.push(v),
                             None => self.filtered_row("The json root is not in the object", &o.to_string()),
@@ -385,10 +403,14 @@ impl Load<'_> {
                 None => match document {
                     serde_json::Value::Array(a) if plan.strip_outer_array => elements = a,
                     serde_json::Value::Array(_) => {
-                        return Err(failed("The value is array type in json document stream, you can set strip_outer_array=true to parse each element of the array as individual rows"));
+                        return Err(failed(
+                            "The value is array type in json document stream, you can set strip_outer_array=true to parse each element of the array as individual rows",
+                        ));
                     }
                     _ if plan.strip_outer_array && first != Some(b'[') => {
-                        return Err(failed("the value should be array type with strip_outer_array=true, please check the strip_outer_array parameter"));
+                        return Err(failed(
+                            "the value should be array type with strip_outer_array=true, please check the strip_outer_array parameter",
+                        ));
                     }
                     other => elements.push(other),
                 },
@@ -415,11 +437,11 @@ impl Load<'_> {
         let mut bad = false;
         for (i, source) in chunk.plan.sources.iter().enumerate() {
             let builder = &mut chunk.builders[i];
-            if source.is_op {
-                if let Some(op) = op {
-                    let _ = builder.text(op);
-                    continue;
-                }
+            if source.is_op
+                && let Some(op) = op
+            {
+                let _ = builder.text(op);
+                continue;
             }
             let Some(value) = json::lookup(element, &source.path) else {
                 builder.null();
@@ -444,8 +466,14 @@ impl Load<'_> {
                 if (self.plan.strict || e == Bad::Kind) && !bad {
                     bad = true;
                     let reason = match e {
-                        Bad::Kind => format!("Unsupported value type. Numeric type is required. column={}", source.name),
-                        _ => format!("Value '{value}' is out of range. The type of '{}' is {}", source.name, source.sql_type.message()),
+                        Bad::Kind => {
+                            format!("Unsupported value type. Numeric type is required. column={}", source.name)
+                        }
+                        _ => format!(
+                            "Value '{value}' is out of range. The type of '{}' is {}",
+                            source.name,
+                            source.sql_type.message()
+                        ),
                     };
                     self.row_error(&reason, &element.to_string());
                 }
@@ -518,23 +546,29 @@ impl Load<'_> {
                     }
                 }
             }
-            if let SqlType::Char(n) | SqlType::Varchar(n) = column.sql_type {
-                if let Some(texts) = array.as_string_opt::<i32>() {
-                    for (row, k) in keep.iter_mut().enumerate() {
-                        if *k && !texts.is_null(row) && texts.value(row).len() > n as usize {
-                            *k = false;
-                            self.outcome.counters.filtered += 1;
-                            let reason = format!("String '{}'(length={}) is too long. The max length of '{}' is {n}", texts.value(row), texts.value(row).len(), column.name);
-                            let text = self.row_text(&targets, row);
-                            self.row_error(&reason, &text);
-                        }
+            if let SqlType::Char(n) | SqlType::Varchar(n) = column.sql_type
+                && let Some(texts) = array.as_string_opt::<i32>()
+            {
+                for (row, k) in keep.iter_mut().enumerate() {
+                    if *k && !texts.is_null(row) && texts.value(row).len() > n as usize {
+                        *k = false;
+                        self.outcome.counters.filtered += 1;
+                        let reason = format!(
+                            "String '{}'(length={}) is too long. The max length of '{}' is {n}",
+                            texts.value(row),
+                            texts.value(row).len(),
+                            column.name
+                        );
+                        let text = self.row_text(&targets, row);
+                        self.row_error(&reason, &text);
                     }
                 }
             }
         }
         let mask = BooleanArray::from(keep);
         let mut kept = mask.true_count();
-        let filter = |a: &ArrayRef| if kept == rows && !any_bad { Ok(a.clone()) } else { arrow::compute::filter(a, &mask) };
+        let filter =
+            |a: &ArrayRef| if kept == rows && !any_bad { Ok(a.clone()) } else { arrow::compute::filter(a, &mask) };
         let mut given = Vec::with_capacity(targets.len());
         for (t, a) in &targets {
             given.push((*t, filter(a)?));
@@ -597,7 +631,12 @@ impl Load<'_> {
     }
 
     /// The operation of each row; None when all are upserts.
-    fn ops(&self, arrays: &[ArrayRef], named: &[(String, SqlType, ArrayRef)], rows: usize) -> Result<Option<Int8Array>, LoadError> {
+    fn ops(
+        &self,
+        arrays: &[ArrayRef],
+        named: &[(String, SqlType, ArrayRef)],
+        rows: usize,
+    ) -> Result<Option<Int8Array>, LoadError> {
         let texts: Vec<Value> = if let Some(e) = &self.plan.derived_op {
             let (array, t) = self.core.evaluate(named, rows, std::slice::from_ref(e))?.remove(0);
             (0..rows).map(|i| Value::get(&array, &t, i)).collect()
@@ -621,7 +660,9 @@ impl Load<'_> {
                 v => match v.as_i64() {
                     Some(0) => 0,
                     Some(1) => 1,
-                    _ => return Err(failed(format!("load op type not supported: {}", v.as_text().unwrap_or_default()))),
+                    _ => {
+                        return Err(failed(format!("load op type not supported: {}", v.as_text().unwrap_or_default())));
+                    }
                 },
             });
         }

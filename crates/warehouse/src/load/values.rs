@@ -138,7 +138,9 @@ impl Builder {
                 *p,
                 *s,
             ),
-            SqlType::Char(n) | SqlType::Varchar(n) => Self::Text(StringBuilder::with_capacity(rows, rows * 16), *n as usize),
+            SqlType::Char(n) | SqlType::Varchar(n) => {
+                Self::Text(StringBuilder::with_capacity(rows, rows * 16), *n as usize)
+            }
             SqlType::Date => Self::Date(Date32Builder::with_capacity(rows)),
             SqlType::DateTime => Self::DateTime(TimestampMicrosecondBuilder::with_capacity(rows)),
             SqlType::Json => Self::Json(StringBuilder::with_capacity(rows, rows * 32)),
@@ -183,8 +185,12 @@ impl Builder {
             Self::I16(b) => int!(b, i16),
             Self::I8(b) => int!(b, i8),
             Self::Bool(b) => b.append_value(Value::text(text).as_bool().ok_or(Bad::Value)?),
-            Self::F32(b) => b.append_value(text.trim().parse::<f32>().ok().filter(|v| v.is_finite()).ok_or(Bad::Value)?),
-            Self::F64(b) => b.append_value(text.trim().parse::<f64>().ok().filter(|v| v.is_finite()).ok_or(Bad::Value)?),
+            Self::F32(b) => {
+                b.append_value(text.trim().parse::<f32>().ok().filter(|v| v.is_finite()).ok_or(Bad::Value)?)
+            }
+            Self::F64(b) => {
+                b.append_value(text.trim().parse::<f64>().ok().filter(|v| v.is_finite()).ok_or(Bad::Value)?)
+            }
             Self::Decimal(b, p, s) => b.append_value(decimal(text, *p, *s).ok_or(Bad::Value)?),
             Self::Date(b) => {
                 let us = time::parse_datetime(text.as_bytes()).ok_or(Bad::Value)?;
@@ -197,7 +203,9 @@ impl Builder {
                     SqlType::Varbinary => {
                         use base64::Engine as _;
                         // Base64 when it decodes, the bytes themselves otherwise.
-                        let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_else(|_| text.as_bytes().to_vec());
+                        let bytes = base64::engine::general_purpose::STANDARD
+                            .decode(text)
+                            .unwrap_or_else(|_| text.as_bytes().to_vec());
                         Some(Value::Bytes(bytes))
                     }
                     t => Value::text(text).cast(t),
@@ -229,10 +237,18 @@ impl Builder {
                 b.append_value(v);
                 Ok(())
             }
-            (Self::I8(_) | Self::I16(_) | Self::I32(_) | Self::I64(_) | Self::F32(_) | Self::F64(_), Token::Bool(_)) => Err(Bad::Kind),
+            (
+                Self::I8(_) | Self::I16(_) | Self::I32(_) | Self::I64(_) | Self::F32(_) | Self::F64(_),
+                Token::Bool(_),
+            ) => Err(Bad::Kind),
             (Self::Other(values, t), Token::Nested(text)) => {
                 let tree = json::parse(text).ok_or(Bad::Value)?;
                 values.push(json::from_tree(&tree, t).ok_or(Bad::Value)?);
+                Ok(())
+            }
+            // In JSON a text is the bytes themselves; only CSV knows base64.
+            (Self::Other(values, SqlType::Varbinary), Token::Text(t) | Token::Number(t)) => {
+                values.push(Value::Bytes(t.as_bytes().to_vec()));
                 Ok(())
             }
             (Self::Text(..), Token::Nested(t)) => {

@@ -116,7 +116,13 @@ fn binary_value(v: &Value, t: &SqlType, out: &mut Vec<u8>) {
             let (y, m, d) = time::civil(us.div_euclid(time::DAY_US) as i32);
             let rest = us.rem_euclid(time::DAY_US);
             let (s, fraction) = (rest / 1_000_000, rest % 1_000_000);
-            let length = if *t == SqlType::Date || rest == 0 { 4 } else if fraction == 0 { 7 } else { 11 };
+            let length = if *t == SqlType::Date || rest == 0 {
+                4
+            } else if fraction == 0 {
+                7
+            } else {
+                11
+            };
             out.push(length);
             out.extend_from_slice(&(y as u16).to_le_bytes());
             out.push(m as u8);

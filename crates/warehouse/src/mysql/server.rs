@@ -27,7 +27,8 @@ const NATIVE: &str = "mysql_native_password";
 const CACHING: &str = "caching_sha2_password";
 /// LONG_PASSWORD, FOUND_ROWS, LONG_FLAG, CONNECT_WITH_DB, PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION,
 /// MULTI_STATEMENTS, MULTI_RESULTS, PS_MULTI_RESULTS, PLUGIN_AUTH, CONNECT_ATTRS, PLUGIN_AUTH_LENENC.
-const CAPABILITIES: u32 = 0x1 | 0x2 | 0x4 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x4_0000 | 0x8_0000 | 0x10_0000 | 0x20_0000;
+const CAPABILITIES: u32 =
+    0x1 | 0x2 | 0x4 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x4_0000 | 0x8_0000 | 0x10_0000 | 0x20_0000;
 
 /// Accepts connections until `stop`.
 pub async fn serve(listener: TcpListener, core: Arc<Core>, stop: CancellationToken) {
@@ -146,7 +147,7 @@ async fn connection(stream: TcpStream, core: Arc<Core>) -> std::io::Result<()> {
             // COM_STATISTICS
             0x09 => packets.write(b"Uptime: 1  Threads: 1").await?,
             // COM_PING, COM_DEBUG, COM_PROCESS_KILL
-            0x0e | 0x0d | 0x0c => packets.write(&result::ok(0, "", state(&session))).await?,
+            0x0c..=0x0e => packets.write(&result::ok(0, "", state(&session))).await?,
             // COM_CHANGE_USER
             0x11 => {
                 let accepted = change_user(&mut packets, &core, &mut session, rest).await?;
@@ -203,12 +204,12 @@ async fn connection(stream: TcpStream, core: Arc<Core>) -> std::io::Result<()> {
             // COM_STMT_SEND_LONG_DATA has no answer.
             0x18 => {
                 let mut r = Reader::new(rest);
-                if let (Some(id), Some(n)) = (r.uint(4), r.uint(2)) {
-                    if let Some(p) = prepared.get_mut(&(id as u32)) {
-                        let data = p.long_data.entry(n as u16).or_default();
-                        if data.len() + r.data.len() <= PACKET_MAX {
-                            data.extend_from_slice(r.data);
-                        }
+                if let (Some(id), Some(n)) = (r.uint(4), r.uint(2))
+                    && let Some(p) = prepared.get_mut(&(id as u32))
+                {
+                    let data = p.long_data.entry(n as u16).or_default();
+                    if data.len() + r.data.len() <= PACKET_MAX {
+                        data.extend_from_slice(r.data);
                     }
                 }
                 continue;
@@ -336,17 +337,25 @@ async fn login(
         accepted = proves(NATIVE, salt, &core.password, &again);
     }
     if !accepted || user != core.user {
-        packets.write(&result::error(1045, &format!("Access denied for user '{user}' (using password: {})", if answer.is_empty() { "NO" } else { "YES" }))).await?;
+        packets
+            .write(&result::error(
+                1045,
+                &format!(
+                    "Access denied for user '{user}' (using password: {})",
+                    if answer.is_empty() { "NO" } else { "YES" }
+                ),
+            ))
+            .await?;
         packets.flush().await?;
         return Ok(false);
     }
     session.user = user;
-    if let Some(db) = database {
-        if let Err(e) = session.use_database(&db) {
-            packets.write(&result::error(e.code, &e.message)).await?;
-            packets.flush().await?;
-            return Ok(false);
-        }
+    if let Some(db) = database
+        && let Err(e) = session.use_database(&db)
+    {
+        packets.write(&result::error(e.code, &e.message)).await?;
+        packets.flush().await?;
+        return Ok(false);
     }
     if used == CACHING && !core.password.is_empty() {
         // "fast authentication": the proof was enough.
@@ -357,7 +366,12 @@ async fn login(
     Ok(true)
 }
 
-async fn change_user(packets: &mut Packets, core: &Arc<Core>, session: &mut Session, body: &[u8]) -> std::io::Result<bool> {
+async fn change_user(
+    packets: &mut Packets,
+    core: &Arc<Core>,
+    session: &mut Session,
+    body: &[u8],
+) -> std::io::Result<bool> {
     let read = (|| {
         let mut r = Reader::new(body);
         let user = String::from_utf8_lossy(r.until_zero()?).into_owned();
@@ -458,7 +472,12 @@ fn read_params(p: &mut Prepared, r: &mut Reader<'_>) -> Option<Vec<Value>> {
     Some(out)
 }
 
-async fn send_all(packets: &mut Packets, outcomes: Vec<SqlResult<Outcome>>, in_transaction: bool, binary: bool) -> std::io::Result<()> {
+async fn send_all(
+    packets: &mut Packets,
+    outcomes: Vec<SqlResult<Outcome>>,
+    in_transaction: bool,
+    binary: bool,
+) -> std::io::Result<()> {
     let last = outcomes.len().saturating_sub(1);
     for (i, outcome) in outcomes.into_iter().enumerate() {
         let status = result::status(i < last, in_transaction);
@@ -475,7 +494,11 @@ async fn send_all(packets: &mut Packets, outcomes: Vec<SqlResult<Outcome>>, in_t
                 packets.write(&result::eof(status)).await?;
                 // Encoded batch by batch, so that a large result is in memory once.
                 for batch in &rows.batches {
-                    let one = crate::sql::planner::QueryResult { names: Vec::new(), types: rows.types.clone(), batches: vec![batch.clone()] };
+                    let one = crate::sql::planner::QueryResult {
+                        names: Vec::new(),
+                        types: rows.types.clone(),
+                        batches: vec![batch.clone()],
+                    };
                     let mut bodies = Vec::with_capacity(batch.num_rows());
                     if binary {
                         result::binary_rows(&one, |b| bodies.push(b));

@@ -37,7 +37,10 @@ pub fn simple(session: &mut Session, statement: Statement) -> SqlResult<Outcome>
                     Ok(table) => {
                         let def = table.def();
                         if def.is_view() {
-                            return Err(SqlError::analysis(format!("'{}' is not TABLE. Use 'DROP VIEW {}'", def.name, def.name)));
+                            return Err(SqlError::analysis(format!(
+                                "'{}' is not TABLE. Use 'DROP VIEW {}'",
+                                def.name, def.name
+                            )));
                         }
                         if temporary && def.session.is_none() {
                             if if_exists {
@@ -50,7 +53,10 @@ pub fn simple(session: &mut Session, statement: Statement) -> SqlResult<Outcome>
                     Err(_) if if_exists => {}
                     Err(e) if e.code == 5502 => {
                         let table = name.last().cloned().unwrap_or_default();
-                        return Err(SqlError::new(5502, format!("Getting analyzing error. Detail message: Unknown table '{table}'.")));
+                        return Err(SqlError::new(
+                            5502,
+                            format!("Getting analyzing error. Detail message: Unknown table '{table}'."),
+                        ));
                     }
                     Err(e) => return Err(e),
                 }
@@ -69,7 +75,16 @@ pub fn simple(session: &mut Session, statement: Statement) -> SqlResult<Outcome>
 
 /// Types a sort or duplicate key may have.
 fn fits_key(t: &SqlType) -> bool {
-    !matches!(t, SqlType::Float | SqlType::Double | SqlType::Json | SqlType::Bitmap | SqlType::Hll | SqlType::Percentile | SqlType::Varbinary) && !t.is_nested()
+    !matches!(
+        t,
+        SqlType::Float
+            | SqlType::Double
+            | SqlType::Json
+            | SqlType::Bitmap
+            | SqlType::Hll
+            | SqlType::Percentile
+            | SqlType::Varbinary
+    ) && !t.is_nested()
 }
 
 fn width(t: &SqlType) -> usize {
@@ -120,7 +135,10 @@ fn check_generated(session: &Session, columns: &[ColumnDef], c: &ColumnDef) -> S
         || (t.is_text() && c.sql_type.is_text())
         || (numeric(&t) && numeric(&c.sql_type))
         || t.is_nested()
-        || matches!((&t, &c.sql_type), (SqlType::Decimal(..), SqlType::Decimal(..)) | (SqlType::Float, SqlType::Double));
+        || matches!(
+            (&t, &c.sql_type),
+            (SqlType::Decimal(..), SqlType::Decimal(..)) | (SqlType::Float, SqlType::Double)
+        );
     if fits {
         return Ok(());
     }
@@ -146,14 +164,23 @@ fn check_default(c: &ColumnDef) -> SqlResult<()> {
         let value = Value::Text(text.clone()).cast(&c.sql_type);
         let long = matches!(c.sql_type, SqlType::Char(n) | SqlType::Varchar(n) if text.len() > n as usize);
         if value.is_none() || long {
-            return Err(SqlError::analysis(format!("Invalid default value for '{}': Invalid value '{text}' for type {}", c.name, c.sql_type.message())));
+            return Err(SqlError::analysis(format!(
+                "Invalid default value for '{}': Invalid value '{text}' for type {}",
+                c.name,
+                c.sql_type.message()
+            )));
         }
     }
     if c.default == ColumnDefault::Null && !c.nullable {
         return Err(SqlError::analysis(format!("Invalid default value for '{}'", c.name)));
     }
-    if matches!(c.default, ColumnDefault::CurrentTimestamp(_)) && !matches!(c.sql_type, SqlType::DateTime | SqlType::Date) {
-        return Err(SqlError::analysis(format!("Default function now() for type {} is not supported", c.sql_type.ddl().to_uppercase())));
+    if matches!(c.default, ColumnDefault::CurrentTimestamp(_))
+        && !matches!(c.sql_type, SqlType::DateTime | SqlType::Date)
+    {
+        return Err(SqlError::analysis(format!(
+            "Default function now() for type {} is not supported",
+            c.sql_type.ddl().to_uppercase()
+        )));
     }
     if c.auto_increment && c.sql_type != SqlType::BigInt {
         return Err(SqlError::analysis("The AUTO_INCREMENT column must be BIGINT"));
@@ -171,7 +198,10 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
             return Err(SqlError::analysis(format!("Duplicate column name '{}'", c.name)));
         }
         if matches!(c.name.as_str(), "__op" | "__row") {
-            return Err(SqlError::analysis(format!("Column name '{}' is a system reserved name. Please choose a different one", c.name)));
+            return Err(SqlError::analysis(format!(
+                "Column name '{}' is a system reserved name. Please choose a different one",
+                c.name
+            )));
         }
         check_default(c)?;
     }
@@ -194,7 +224,9 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
                 // The sort key leads when there is one.
                 let n = implicit_keys(&columns);
                 if n == 0 && t.query.is_none() {
-                    return Err(SqlError::analysis("Data type of first column cannot be ".to_string() + &columns[0].sql_type.message()));
+                    return Err(SqlError::analysis(
+                        "Data type of first column cannot be ".to_string() + &columns[0].sql_type.message(),
+                    ));
                 }
                 (TableModel::Duplicate, columns[..n].iter().map(|c| c.name.clone()).collect())
             } else {
@@ -203,7 +235,9 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
         }
     };
     if has_aggregation && model == TableModel::Duplicate {
-        return Err(SqlError::analysis("Cannot specify aggregate function for a table that is not an AGGREGATE KEY table"));
+        return Err(SqlError::analysis(
+            "Cannot specify aggregate function for a table that is not an AGGREGATE KEY table",
+        ));
     }
     if matches!(model, TableModel::Unique | TableModel::Primary) {
         // REPLACE is what these models do anyway.
@@ -223,11 +257,19 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
         let c = &mut columns[at];
         if model == TableModel::Primary {
             if !c.sql_type.fits_primary_key() {
-                return Err(SqlError::analysis(format!("primary key column[{}] type not supported: {}", c.name, c.sql_type.message())));
+                return Err(SqlError::analysis(format!(
+                    "primary key column[{}] type not supported: {}",
+                    c.name,
+                    c.sql_type.message()
+                )));
             }
             c.nullable = false;
         } else if !fits_key(&c.sql_type) {
-            return Err(SqlError::analysis(format!("Invalid data type of key column '{}': '{}'", c.name, c.sql_type.message())));
+            return Err(SqlError::analysis(format!(
+                "Invalid data type of key column '{}': '{}'",
+                c.name,
+                c.sql_type.message()
+            )));
         }
         c.key = true;
     }
@@ -235,13 +277,20 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
         if !keys.iter().any(|k| k.eq_ignore_ascii_case(&c.name)) {
             c.key = false;
             if model == TableModel::Aggregate && c.aggregation.is_none() {
-                return Err(SqlError::analysis(format!("{} must be specified aggregate type or be a key column", c.name)));
+                return Err(SqlError::analysis(format!(
+                    "{} must be specified aggregate type or be a key column",
+                    c.name
+                )));
             }
             if matches!(c.aggregation, Some(Aggregation::Sum)) && !c.sql_type.is_numeric() {
                 return Err(SqlError::analysis(format!("Invalid aggregate function 'SUM' for '{}'", c.name)));
             }
         } else if c.aggregation.is_some() {
-            return Err(SqlError::analysis(format!("Cannot specify aggregate function '{}' for key column '{}'", c.aggregation.as_ref().map_or("", |a| a.ddl()), c.name)));
+            return Err(SqlError::analysis(format!(
+                "Cannot specify aggregate function '{}' for key column '{}'",
+                c.aggregation.as_ref().map_or("", |a| a.ddl()),
+                c.name
+            )));
         }
     }
     for c in &columns {
@@ -264,7 +313,9 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
         if model == TableModel::Primary || model == TableModel::Unique {
             for c in &by.columns {
                 if !columns.iter().any(|d| d.name.eq_ignore_ascii_case(c) && d.key) {
-                    return Err(SqlError::analysis(format!("The partition column could not be aggregated column: {c}")));
+                    return Err(SqlError::analysis(format!(
+                        "The partition column could not be aggregated column: {c}"
+                    )));
                 }
             }
         }
@@ -276,7 +327,10 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
     };
     match &distribution {
         Distribution::Random if model != TableModel::Duplicate && model != TableModel::Aggregate => {
-            return Err(SqlError::analysis(format!("{} KEY must use hash distribution", model.ddl().trim_end_matches(" KEY"))));
+            return Err(SqlError::analysis(format!(
+                "{} KEY must use hash distribution",
+                model.ddl().trim_end_matches(" KEY")
+            )));
         }
         Distribution::Hash(names) => {
             for n in names {
@@ -287,7 +341,10 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
                     return Err(SqlError::analysis(format!("Distribution column[{n}] is not key column")));
                 }
                 if matches!(c.sql_type, SqlType::Float | SqlType::Double) {
-                    return Err(SqlError::analysis(format!("{} type can not be distribution column", c.sql_type.message())));
+                    return Err(SqlError::analysis(format!(
+                        "{} type can not be distribution column",
+                        c.sql_type.message()
+                    )));
                 }
             }
         }
@@ -336,7 +393,13 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
         session: None,
     };
     if def.partition_by.is_none() {
-        def.partitions.push(PartitionDef { id: store.next_id(), name: def.name.clone(), range: PartitionRange::Whole, temporary: false, automatic: false });
+        def.partitions.push(PartitionDef {
+            id: store.next_id(),
+            name: def.name.clone(),
+            range: PartitionRange::Whole,
+            temporary: false,
+            automatic: false,
+        });
     }
     for (name, clause) in &t.partitions {
         add_partition(session, &mut def, name, clause, false, false)?;
@@ -368,32 +431,55 @@ fn bound_order(t: &SqlType, a: &Option<String>, b: &Option<String>) -> std::cmp:
     }
 }
 
-fn add_partition(session: &Session, def: &mut TableDef, name: &str, clause: &PartitionClause, temporary: bool, if_not_exists: bool) -> SqlResult<()> {
+fn add_partition(
+    session: &Session,
+    def: &mut TableDef,
+    name: &str,
+    clause: &PartitionClause,
+    temporary: bool,
+    if_not_exists: bool,
+) -> SqlResult<()> {
     let store = &session.core.store;
     let Some(by) = def.partition_by.clone() else {
         return Err(SqlError::analysis("Can't add partitions to a table that is not partitioned"));
     };
-    let types: Vec<SqlType> = by.columns.iter().map(|c| def.column(c).map_or(SqlType::STRING, |c| c.sql_type.clone())).collect();
+    let types: Vec<SqlType> =
+        by.columns.iter().map(|c| def.column(c).map_or(SqlType::STRING, |c| c.sql_type.clone())).collect();
     let first_type = types.first().cloned().unwrap_or(SqlType::STRING);
-    let normal = |t: &SqlType, v: &str| Value::text(v).cast(t).and_then(|v| v.as_text()).ok_or_else(|| {
-        SqlError::analysis(format!("Invalid value '{v}' for partition column of type {}", t.message()))
-    });
+    let normal = |t: &SqlType, v: &str| {
+        Value::text(v).cast(t).and_then(|v| v.as_text()).ok_or_else(|| {
+            SqlError::analysis(format!("Invalid value '{v}' for partition column of type {}", t.message()))
+        })
+    };
     let mut made: Vec<(String, PartitionRange)> = Vec::new();
     match clause {
         PartitionClause::One(PartitionRange::Range { lower, upper }) => {
-            let fix = |b: &Bound| b.iter().zip(&types).map(|(v, t)| v.as_ref().map(|v| normal(t, v)).transpose()).collect::<SqlResult<Bound>>();
+            let fix = |b: &Bound| {
+                b.iter()
+                    .zip(&types)
+                    .map(|(v, t)| v.as_ref().map(|v| normal(t, v)).transpose())
+                    .collect::<SqlResult<Bound>>()
+            };
             let lower = lower.as_ref().map(fix).transpose()?;
             made.push((name.to_string(), PartitionRange::Range { lower, upper: fix(upper)? }));
         }
         PartitionClause::One(range) => made.push((name.to_string(), range.clone())),
         PartitionClause::LessThan(upper) => {
-            let upper: Bound = upper.iter().zip(&types).map(|(v, t)| v.as_ref().map(|v| normal(t, v)).transpose()).collect::<SqlResult<_>>()?;
+            let upper: Bound = upper
+                .iter()
+                .zip(&types)
+                .map(|(v, t)| v.as_ref().map(|v| normal(t, v)).transpose())
+                .collect::<SqlResult<_>>()?;
             let before = def
                 .partitions
                 .iter()
                 .filter(|p| p.temporary == temporary)
                 .filter_map(|p| match &p.range {
-                    PartitionRange::Range { upper: u, .. } if bound_order(&first_type, &u[0], &upper[0]) == std::cmp::Ordering::Less => Some(u.clone()),
+                    PartitionRange::Range { upper: u, .. }
+                        if bound_order(&first_type, &u[0], &upper[0]) == std::cmp::Ordering::Less =>
+                    {
+                        Some(u.clone())
+                    }
                     _ => None,
                 })
                 .max_by(|a, b| bound_order(&first_type, &a[0], &b[0]));
@@ -410,11 +496,21 @@ fn add_partition(session: &Session, def: &mut TableDef, name: &str, clause: &Par
                     _ => return Err(SqlError::analysis("Unsupported batch partition build type")),
                 };
                 while at < end && made.len() < 4096 {
-                    made.push((format!("p{at}"), PartitionRange::Range { lower: Some(vec![Some(at.to_string())]), upper: vec![Some((at + every).to_string())] }));
+                    made.push((
+                        format!("p{at}"),
+                        PartitionRange::Range {
+                            lower: Some(vec![Some(at.to_string())]),
+                            upper: vec![Some((at + every).to_string())],
+                        },
+                    ));
                     at += every;
                 }
             } else {
-                let parse = |t: &str| Value::text(t).as_datetime().ok_or_else(|| SqlError::analysis(format!("Invalid partition bound '{t}'")));
+                let parse = |t: &str| {
+                    Value::text(t)
+                        .as_datetime()
+                        .ok_or_else(|| SqlError::analysis(format!("Invalid partition bound '{t}'")))
+                };
                 let (mut at, end) = (parse(start)?, parse(end)?);
                 while at < end {
                     if made.len() >= 4096 {
@@ -438,8 +534,17 @@ fn add_partition(session: &Session, def: &mut TableDef, name: &str, clause: &Par
                         "MINUTE" => 12,
                         _ => 8,
                     };
-                    let text = |us: i64| if first_type == SqlType::DateTime { crate::time::datetime_text(us) } else { crate::time::date_text(us.div_euclid(crate::time::DAY_US) as i32) };
-                    made.push((format!("p{}", &digits[..keep]), PartitionRange::Range { lower: Some(vec![Some(text(at))]), upper: vec![Some(text(next))] }));
+                    let text = |us: i64| {
+                        if first_type == SqlType::DateTime {
+                            crate::time::datetime_text(us)
+                        } else {
+                            crate::time::date_text(us.div_euclid(crate::time::DAY_US) as i32)
+                        }
+                    };
+                    made.push((
+                        format!("p{}", &digits[..keep]),
+                        PartitionRange::Range { lower: Some(vec![Some(text(at))]), upper: vec![Some(text(next))] },
+                    ));
                     at = next;
                 }
             }
@@ -457,7 +562,10 @@ fn add_partition(session: &Session, def: &mut TableDef, name: &str, clause: &Par
                 PartitionRange::Range { lower, upper } => {
                     use std::cmp::Ordering::Less;
                     let low = lower.clone().unwrap_or_else(|| vec![Some(smallest(&first_type))]);
-                    l.len() == 1 && low.len() == 1 && bound_order(&first_type, &l[0], &upper[0]) == Less && bound_order(&first_type, &low[0], &u[0]) == Less
+                    l.len() == 1
+                        && low.len() == 1
+                        && bound_order(&first_type, &l[0], &upper[0]) == Less
+                        && bound_order(&first_type, &low[0], &u[0]) == Less
                 }
                 _ => false,
             });
@@ -491,7 +599,10 @@ pub async fn create_table(session: &mut Session, mut t: CreateTable) -> SqlResul
         if t.if_not_exists {
             return Ok(Outcome::ok());
         }
-        return Err(SqlError::new(1050, format!("Getting analyzing error. Detail message: Table '{name}' already exists.")));
+        return Err(SqlError::new(
+            1050,
+            format!("Getting analyzing error. Detail message: Table '{name}' already exists."),
+        ));
     }
     let mut rows: Option<QueryResult> = None;
     if let Some(query) = &t.query {
@@ -508,7 +619,11 @@ pub async fn create_table(session: &mut Session, mut t: CreateTable) -> SqlResul
             .map(|(i, (n, ty))| {
                 let ty = match ty {
                     SqlType::Null => SqlType::Boolean,
-                    SqlType::Varchar(_) => SqlType::Varchar(if t.key.is_some() { crate::types::VARCHAR_MAX } else { crate::types::STRING_LENGTH }),
+                    SqlType::Varchar(_) => SqlType::Varchar(if t.key.is_some() {
+                        crate::types::VARCHAR_MAX
+                    } else {
+                        crate::types::STRING_LENGTH
+                    }),
                     SqlType::Char(n) => SqlType::Char(*n),
                     SqlType::Float => SqlType::Double,
                     other => other.clone(),
@@ -564,7 +679,14 @@ pub async fn create_table(session: &mut Session, mut t: CreateTable) -> SqlResul
     Ok(Outcome::Done { affected, info: String::new() })
 }
 
-pub fn create_like(session: &mut Session, name: &[String], like: &[String], if_not_exists: bool, temporary: bool, properties: Vec<(String, String)>) -> SqlResult<Outcome> {
+pub fn create_like(
+    session: &mut Session,
+    name: &[String],
+    like: &[String],
+    if_not_exists: bool,
+    temporary: bool,
+    properties: Vec<(String, String)>,
+) -> SqlResult<Outcome> {
     let source = session.table(like)?;
     let mut def = (*source.def()).clone();
     let (database, table) = session.split_name(name)?;
@@ -592,7 +714,14 @@ pub fn create_like(session: &mut Session, name: &[String], like: &[String], if_n
     Ok(Outcome::ok())
 }
 
-fn view_definition(session: &Session, database: &str, name: &str, columns: &[(String, String)], query: &str, comment: &str) -> SqlResult<TableDef> {
+fn view_definition(
+    session: &Session,
+    database: &str,
+    name: &str,
+    columns: &[(String, String)],
+    query: &str,
+    comment: &str,
+) -> SqlResult<TableDef> {
     let parsed = super::parser::parse_query(query)?;
     let facts = session.facts();
     let virtual_table = |db: &str, t: &str| super::information_schema::table(session, db, t);
@@ -641,7 +770,15 @@ fn view_definition(session: &Session, database: &str, name: &str, columns: &[(St
     })
 }
 
-pub fn create_view(session: &mut Session, name: &[String], columns: Vec<(String, String)>, query: &str, or_replace: bool, if_not_exists: bool, comment: String) -> SqlResult<Outcome> {
+pub fn create_view(
+    session: &mut Session,
+    name: &[String],
+    columns: Vec<(String, String)>,
+    query: &str,
+    or_replace: bool,
+    if_not_exists: bool,
+    comment: String,
+) -> SqlResult<Outcome> {
     let (database, view) = session.split_name(name)?;
     let store = session.core.store.clone();
     if store.database_id(&database).is_none() {
@@ -662,7 +799,12 @@ pub fn create_view(session: &mut Session, name: &[String], columns: Vec<(String,
     Ok(Outcome::ok())
 }
 
-pub fn alter_view(session: &mut Session, name: &[String], columns: Vec<(String, String)>, query: &str) -> SqlResult<Outcome> {
+pub fn alter_view(
+    session: &mut Session,
+    name: &[String],
+    columns: Vec<(String, String)>,
+    query: &str,
+) -> SqlResult<Outcome> {
     let old = session.table(name)?;
     let def = old.def();
     if !def.is_view() {
@@ -693,7 +835,8 @@ fn may_become(from: &SqlType, to: &SqlType) -> bool {
         (a, Varchar(_)) if a.is_numeric() => true,
         (Int, Date) | (Float, Double) | (Date, DateTime) | (DateTime, Date) => true,
         (Char(a), Char(b) | Varchar(b)) | (Varchar(a), Varchar(b)) => b >= a,
-        (Varchar(_), TinyInt | SmallInt | Int | BigInt | LargeInt | Float | Double | Date | DateTime | Json) | (Json, Varchar(_)) => true,
+        (Varchar(_), TinyInt | SmallInt | Int | BigInt | LargeInt | Float | Double | Date | DateTime | Json)
+        | (Json, Varchar(_)) => true,
         (Decimal(p, s), Decimal(q, t)) => t >= s && (q - t) >= (p - s),
         _ => false,
     }
@@ -736,15 +879,27 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
         let unfound = |c: &str| SqlError::plain(format!("Column[{c}] does not found"));
         match clause {
             AlterClause::AddColumns(columns) => {
-                let mut ready = Vec::new();
+                let mut ready: Vec<(ColumnDef, ColumnPosition)> = Vec::new();
                 for (mut c, place) in columns {
                     check_default(&c)?;
                     check_generated(session, &def.columns, &c)?;
                     if def.column(&c.name).is_some() {
-                        return Err(SqlError::plain(format!("Can not add column which already exists in column id: {}, you can remove {} and try again.", c.name, def.column(&c.name).map_or(String::new(), super::show::column_text))));
+                        return Err(SqlError::plain(format!(
+                            "Can not add column which already exists in column id: {}, you can remove {} and try again.",
+                            c.name,
+                            def.column(&c.name).map_or(String::new(), super::show::column_text)
+                        )));
                     }
-                    if c.generated.is_none() && !c.nullable && c.default == ColumnDefault::None && !c.auto_increment && !matches!(c.sql_type, SqlType::Bitmap | SqlType::Hll) {
-                        return Err(SqlError::analysis(format!("Column[{}] must have default value if it is not nullable", c.name)));
+                    if c.generated.is_none()
+                        && !c.nullable
+                        && c.default == ColumnDefault::None
+                        && !c.auto_increment
+                        && !matches!(c.sql_type, SqlType::Bitmap | SqlType::Hll)
+                    {
+                        return Err(SqlError::analysis(format!(
+                            "Column[{}] must have default value if it is not nullable",
+                            c.name
+                        )));
                     }
                     if c.key && def.model == TableModel::Primary {
                         return Err(SqlError::analysis("Can not add key column for primary key table"));
@@ -768,7 +923,11 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                             c.id = def.next_column_id;
                             def.next_column_id += 1;
                             let at = match &place {
-                                ColumnPosition::First if def.model == TableModel::Primary => return Err(own(SqlError::analysis("Can not add column at first of a primary key table"))),
+                                ColumnPosition::First if def.model == TableModel::Primary => {
+                                    return Err(own(SqlError::analysis(
+                                        "Can not add column at first of a primary key table",
+                                    )));
+                                }
                                 ColumnPosition::First => 0,
                                 ColumnPosition::After(n) => def.column_index(n).ok_or_else(|| own(unfound(n)))? + 1,
                                 ColumnPosition::Last if c.key => def.key_count(),
@@ -776,7 +935,10 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                             };
                             if c.key && at > def.key_count() || (!c.key && at < def.key_count()) {
                                 if c.key || def.model != TableModel::Duplicate {
-                                    return Err(own(SqlError::analysis(format!("Invalid column position for '{}'", c.name))));
+                                    return Err(own(SqlError::analysis(format!(
+                                        "Invalid column position for '{}'",
+                                        c.name
+                                    ))));
                                 }
                                 c.key = true;
                             }
@@ -793,23 +955,39 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
             AlterClause::DropColumn(c) => {
                 let column = def.column(&c).ok_or_else(|| missing(&c))?;
                 if column.key && def.model != TableModel::Duplicate {
-                    return Err(SqlError::plain(format!("Can not drop key column in {} data model table", match def.model { TableModel::Primary => "primary", TableModel::Unique => "Unique", _ => "Aggregate" })));
+                    return Err(SqlError::plain(format!(
+                        "Can not drop key column in {} data model table",
+                        match def.model {
+                            TableModel::Primary => "primary",
+                            TableModel::Unique => "Unique",
+                            _ => "Aggregate",
+                        }
+                    )));
                 }
                 if def.columns.len() == 1 {
                     return Err(SqlError::analysis("At least one column is needed"));
                 }
-                if let Some(by) = &def.partition_by {
-                    if by.columns.iter().any(|p| p.eq_ignore_ascii_case(&c)) {
-                        return Err(SqlError::plain(format!("Partition column[{c}] cannot be dropped. index[{}]", def.name)));
-                    }
+                if let Some(by) = &def.partition_by
+                    && by.columns.iter().any(|p| p.eq_ignore_ascii_case(&c))
+                {
+                    return Err(SqlError::plain(format!(
+                        "Partition column[{c}] cannot be dropped. index[{}]",
+                        def.name
+                    )));
                 }
-                if let Distribution::Hash(d) = &def.distribution {
-                    if d.iter().any(|p| p.eq_ignore_ascii_case(&c)) {
-                        return Err(SqlError::plain(format!("Distribution column[{c}] cannot be dropped. index[{}]", def.name)));
-                    }
+                if let Distribution::Hash(d) = &def.distribution
+                    && d.iter().any(|p| p.eq_ignore_ascii_case(&c))
+                {
+                    return Err(SqlError::plain(format!(
+                        "Distribution column[{c}] cannot be dropped. index[{}]",
+                        def.name
+                    )));
                 }
                 if let Some(g) = def.columns.iter().find(|x| x.generated.as_ref().is_some_and(|g| mentions(g, &c))) {
-                    return Err(SqlError::analysis(format!("Column: {c} is referenced by generated column: {}", g.name)));
+                    return Err(SqlError::analysis(format!(
+                        "Column: {c} is referenced by generated column: {}",
+                        g.name
+                    )));
                 }
                 store.alter_table(
                     id,
@@ -825,13 +1003,23 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 let old = def.column(&c.name).ok_or_else(|| missing(&c.name))?.clone();
                 check_default(&c)?;
                 if old.generated.is_none() && !may_become(&old.sql_type, &c.sql_type) {
-                    return Err(SqlError::analysis(format!("Can not change {} to {}", old.sql_type.message(), c.sql_type.message())));
+                    return Err(SqlError::analysis(format!(
+                        "Can not change {} to {}",
+                        old.sql_type.message(),
+                        c.sql_type.message()
+                    )));
                 }
                 if old.key && def.model == TableModel::Primary && old.sql_type != c.sql_type {
-                    return Err(SqlError::analysis(format!("Can not modify key column: {} for primary key table", c.name)));
+                    return Err(SqlError::analysis(format!(
+                        "Can not modify key column: {} for primary key table",
+                        c.name
+                    )));
                 }
                 if old.nullable && !c.nullable && !(old.key && def.model == TableModel::Primary) {
-                    return Err(SqlError::analysis(format!("Can not change from nullable to non-nullable: {}", c.name)));
+                    return Err(SqlError::analysis(format!(
+                        "Can not change from nullable to non-nullable: {}",
+                        c.name
+                    )));
                 }
                 c.id = old.id;
                 c.name.clone_from(&old.name);
@@ -860,18 +1048,24 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                     },
                     Some("COLUMN"),
                 )?;
-                if has_generated || def.columns.iter().any(|x| x.generated.is_some() && x.name.eq_ignore_ascii_case(&old.name)) {
+                if has_generated
+                    || def.columns.iter().any(|x| x.generated.is_some() && x.name.eq_ignore_ascii_case(&old.name))
+                {
                     rewrite_rows(session, &table).await?;
                 }
             }
             AlterClause::ModifyColumnComment(c, comment) => {
                 def.column(&c).ok_or_else(|| missing(&c))?;
-                store.alter_table(id, |def| {
-                    if let Some(i) = def.column_index(&c) {
-                        def.columns[i].comment = comment;
-                    }
-                    Ok(())
-                }, None)?;
+                store.alter_table(
+                    id,
+                    |def| {
+                        if let Some(i) = def.column_index(&c) {
+                            def.columns[i].comment = comment;
+                        }
+                        Ok(())
+                    },
+                    None,
+                )?;
             }
             AlterClause::RenameColumn(old, new) => {
                 def.column(&old).ok_or_else(|| missing(&old))?;
@@ -879,75 +1073,117 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                     return Err(SqlError::new(1060, format!("Duplicate column name '{new}'")));
                 }
                 if let Some(g) = def.columns.iter().find(|x| x.generated.as_ref().is_some_and(|g| mentions(g, &old))) {
-                    return Err(SqlError::analysis(format!("Column: {old} is referenced by generated column: {}", g.name)));
+                    return Err(SqlError::analysis(format!(
+                        "Column: {old} is referenced by generated column: {}",
+                        g.name
+                    )));
                 }
-                store.alter_table(id, |def| {
-                    let rename = |n: &mut String| if n.eq_ignore_ascii_case(&old) { n.clone_from(&new) };
-                    if let Some(i) = def.column_index(&old) {
-                        def.columns[i].name.clone_from(&new);
-                    }
-                    def.order_by.iter_mut().for_each(rename);
-                    if let Distribution::Hash(d) = &mut def.distribution {
-                        d.iter_mut().for_each(rename);
-                    }
-                    if let Some(by) = &mut def.partition_by {
-                        for (e, c) in by.expressions.iter_mut().zip(&by.columns) {
-                            if c.eq_ignore_ascii_case(&old) {
-                                *e = if e.trim_matches('`').eq_ignore_ascii_case(&old) { format!("`{new}`") } else { e.replace(&old, &new) };
+                store.alter_table(
+                    id,
+                    |def| {
+                        let rename = |n: &mut String| {
+                            if n.eq_ignore_ascii_case(&old) {
+                                n.clone_from(&new)
                             }
+                        };
+                        if let Some(i) = def.column_index(&old) {
+                            def.columns[i].name.clone_from(&new);
                         }
-                        by.columns.iter_mut().for_each(rename);
-                    }
-                    Ok(())
-                }, None)?;
+                        if let Some(bloom) = def.properties.get_mut("bloom_filter_columns") {
+                            let names: Vec<&str> = bloom
+                                .split(',')
+                                .map(|n| if n.trim().eq_ignore_ascii_case(&old) { new.as_str() } else { n.trim() })
+                                .collect();
+                            *bloom = names.join(", ");
+                        }
+                        def.order_by.iter_mut().for_each(rename);
+                        if let Distribution::Hash(d) = &mut def.distribution {
+                            d.iter_mut().for_each(rename);
+                        }
+                        if let Some(by) = &mut def.partition_by {
+                            for (e, c) in by.expressions.iter_mut().zip(&by.columns) {
+                                if c.eq_ignore_ascii_case(&old) {
+                                    *e = if e.trim_matches('`').eq_ignore_ascii_case(&old) {
+                                        format!("`{new}`")
+                                    } else {
+                                        e.replace(&old, &new)
+                                    };
+                                }
+                            }
+                            by.columns.iter_mut().for_each(rename);
+                        }
+                        Ok(())
+                    },
+                    None,
+                )?;
             }
             AlterClause::Rename(new) => {
                 if store.table(&def.database, &new).is_some() {
                     return Err(SqlError::analysis(format!("Table name[{new}] is already used")));
                 }
-                store.alter_table(id, |def| {
-                    for p in &mut def.partitions {
-                        if p.name == def.name && p.range == PartitionRange::Whole {
-                            p.name.clone_from(&new);
+                store.alter_table(
+                    id,
+                    |def| {
+                        for p in &mut def.partitions {
+                            if p.name == def.name && p.range == PartitionRange::Whole {
+                                p.name.clone_from(&new);
+                            }
                         }
-                    }
-                    def.name = new;
-                    Ok(())
-                }, None)?;
+                        def.name = new;
+                        Ok(())
+                    },
+                    None,
+                )?;
             }
             AlterClause::Swap(other) => {
                 let other = session.table(&[def.database.clone(), other])?;
                 store.swap_tables(id, other.id)?;
             }
-            AlterClause::SetProperties(p) => store.alter_table(id, |def| {
-                for (k, v) in p {
-                    let k = k.strip_prefix("default.").map_or(k.clone(), str::to_string);
-                    def.properties.insert(k, v);
-                }
-                Ok(())
-            }, None)?,
-            AlterClause::Comment(text) => store.alter_table(id, |def| {
-                def.comment = text;
-                Ok(())
-            }, None)?,
+            AlterClause::SetProperties(p) => store.alter_table(
+                id,
+                |def| {
+                    for (k, v) in p {
+                        let k = k.strip_prefix("default.").map_or(k.clone(), str::to_string);
+                        def.properties.insert(k, v);
+                    }
+                    Ok(())
+                },
+                None,
+            )?,
+            AlterClause::Comment(text) => store.alter_table(
+                id,
+                |def| {
+                    def.comment = text;
+                    Ok(())
+                },
+                None,
+            )?,
             AlterClause::OrderBy(columns) => {
                 for c in &columns {
                     def.column(c).ok_or_else(|| missing(c))?;
                 }
-                store.alter_table(id, |def| {
-                    def.order_by = columns;
-                    Ok(())
-                }, Some("COLUMN"))?;
+                store.alter_table(
+                    id,
+                    |def| {
+                        def.order_by = columns;
+                        Ok(())
+                    },
+                    Some("COLUMN"),
+                )?;
             }
             AlterClause::AddPartitions { partitions, temporary, if_not_exists } => {
                 let mut new = (*def).clone();
                 for (name, clause) in &partitions {
                     add_partition(session, &mut new, name, clause, temporary, if_not_exists)?;
                 }
-                store.alter_table(id, |def| {
-                    def.partitions = new.partitions;
-                    Ok(())
-                }, None)?;
+                store.alter_table(
+                    id,
+                    |def| {
+                        def.partitions = new.partitions;
+                        Ok(())
+                    },
+                    None,
+                )?;
             }
             AlterClause::DropPartition { name, if_exists, temporary, .. } => {
                 drop_partitions(session, &table, vec![name], if_exists, temporary).await?;
@@ -958,7 +1194,12 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                     let mut probe = (*def).clone();
                     probe.partitions.clear();
                     add_partition(session, &mut probe, "", &clause, temporary, false)?;
-                    names = probe.partitions.into_iter().map(|p| p.name).filter(|n| def.partitions.iter().any(|p| p.name.eq_ignore_ascii_case(n))).collect();
+                    names = probe
+                        .partitions
+                        .into_iter()
+                        .map(|p| p.name)
+                        .filter(|n| def.partitions.iter().any(|p| p.name.eq_ignore_ascii_case(n)))
+                        .collect();
                 }
                 drop_partitions(session, &table, names, if_exists, temporary).await?;
             }
@@ -966,26 +1207,34 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 if !def.partitions.iter().any(|p| p.name.eq_ignore_ascii_case(&old)) {
                     return Err(SqlError::analysis(format!("Partition[{old}] does not exists")));
                 }
-                store.alter_table(id, |def| {
-                    for p in &mut def.partitions {
-                        if p.name.eq_ignore_ascii_case(&old) {
-                            p.name.clone_from(&new);
+                store.alter_table(
+                    id,
+                    |def| {
+                        for p in &mut def.partitions {
+                            if p.name.eq_ignore_ascii_case(&old) {
+                                p.name.clone_from(&new);
+                            }
                         }
-                    }
-                    Ok(())
-                }, None)?;
+                        Ok(())
+                    },
+                    None,
+                )?;
             }
             AlterClause::TruncatePartition(names) => {
                 let condition = super::partition::selection(&def, &names)?;
                 dml::delete_where(session.core.clone(), table.clone(), condition).await?;
             }
-            AlterClause::Distribution(d, buckets) => store.alter_table(id, |def| {
-                if let Some(d) = d {
-                    def.distribution = d;
-                }
-                def.buckets = buckets;
-                Ok(())
-            }, Some("OPTIMIZE"))?,
+            AlterClause::Distribution(d, buckets) => store.alter_table(
+                id,
+                |def| {
+                    if let Some(d) = d {
+                        def.distribution = d;
+                    }
+                    def.buckets = buckets;
+                    Ok(())
+                },
+                Some("OPTIMIZE"),
+            )?,
             AlterClause::AddField { column, path, sql_type } => {
                 let at = def.column_index(&column).ok_or_else(|| missing(&column))?;
                 let mut changed = def.columns[at].sql_type.clone();
@@ -1008,7 +1257,9 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
 
 fn mentions(expression: &str, column: &str) -> bool {
     let Ok(all) = super::lexer::statements(expression) else { return false };
-    all.iter().flat_map(|(_, t)| t).any(|t| matches!(&t.token, sqlparser::tokenizer::Token::Word(w) if w.value.eq_ignore_ascii_case(column)))
+    all.iter()
+        .flat_map(|(_, t)| t)
+        .any(|t| matches!(&t.token, sqlparser::tokenizer::Token::Word(w) if w.value.eq_ignore_ascii_case(column)))
 }
 
 fn change_field(t: &mut SqlType, path: &[String], add: Option<SqlType>) -> SqlResult<()> {
@@ -1021,7 +1272,9 @@ fn change_field(t: &mut SqlType, path: &[String], add: Option<SqlType>) -> SqlRe
                 (Some(ty), None) => fields.push((last.clone(), ty)),
                 (None, Some(at)) => {
                     if fields.len() == 1 {
-                        return Err(SqlError::analysis(format!("Field {last} is the last field, can not drop any more")));
+                        return Err(SqlError::analysis(format!(
+                            "Field {last} is the last field, can not drop any more"
+                        )));
                     }
                     fields.remove(at);
                 }
@@ -1039,7 +1292,12 @@ fn change_field(t: &mut SqlType, path: &[String], add: Option<SqlType>) -> SqlRe
 }
 
 /// A changed STRUCT rewrites its column: fields are found by name.
-async fn struct_change(session: &Session, table: &std::sync::Arc<crate::store::Table>, at: usize, changed: SqlType) -> SqlResult<()> {
+async fn struct_change(
+    session: &Session,
+    table: &std::sync::Arc<crate::store::Table>,
+    at: usize,
+    changed: SqlType,
+) -> SqlResult<()> {
     let store = session.core.store.clone();
     let (old_def, version) = (table.def(), table.version());
     let old_type = old_def.columns[at].sql_type.clone();
@@ -1049,19 +1307,24 @@ async fn struct_change(session: &Session, table: &std::sync::Arc<crate::store::T
     for view in &version.segments {
         batches.push(crate::store::table::read_rows(view, &old_def, &schema, &all, 0, view.segment.rows())?);
     }
-    store.alter_table(table.id, |def| {
-        def.columns[at].sql_type = changed.clone();
-        // The rows are written again under a new column id.
-        def.columns[at].id = def.next_column_id;
-        def.next_column_id += 1;
-        Ok(())
-    }, Some("COLUMN"))?;
+    store.alter_table(
+        table.id,
+        |def| {
+            def.columns[at].sql_type = changed.clone();
+            // The rows are written again under a new column id.
+            def.columns[at].id = def.next_column_id;
+            def.next_column_id += 1;
+            Ok(())
+        },
+        Some("COLUMN"),
+    )?;
     let mut parts = Vec::new();
     for batch in batches {
         let mut given: Vec<(usize, arrow::array::ArrayRef)> = Vec::new();
         for (i, a) in batch.columns().iter().enumerate() {
             if i == at {
-                let values: Vec<Value> = (0..a.len()).map(|r| reshape(&Value::get(a, &old_type, r), &changed)).collect();
+                let values: Vec<Value> =
+                    (0..a.len()).map(|r| reshape(&Value::get(a, &old_type, r), &changed)).collect();
                 given.push((i, Value::array(&values, &changed)));
             } else {
                 given.push((i, a.clone()));
@@ -1075,14 +1338,26 @@ async fn struct_change(session: &Session, table: &std::sync::Arc<crate::store::T
 fn reshape(v: &Value, t: &SqlType) -> Value {
     match (v, t) {
         (Value::Struct(items), SqlType::Struct(fields)) => Value::Struct(
-            fields.iter().map(|(n, t)| (n.clone(), items.iter().find(|i| i.0.eq_ignore_ascii_case(n)).map_or(Value::Null, |i| reshape(&i.1, t)))).collect(),
+            fields
+                .iter()
+                .map(|(n, t)| {
+                    (
+                        n.clone(),
+                        items.iter().find(|i| i.0.eq_ignore_ascii_case(n)).map_or(Value::Null, |i| reshape(&i.1, t)),
+                    )
+                })
+                .collect(),
         ),
         (Value::List(items), SqlType::Array(e)) => Value::List(items.iter().map(|x| reshape(x, e)).collect()),
         (v, _) => v.clone(),
     }
 }
 
-async fn replace_rows(session: &Session, table: &std::sync::Arc<crate::store::Table>, batches: Vec<arrow::array::RecordBatch>) -> SqlResult<()> {
+async fn replace_rows(
+    session: &Session,
+    table: &std::sync::Arc<crate::store::Table>,
+    batches: Vec<arrow::array::RecordBatch>,
+) -> SqlResult<()> {
     let store = session.core.store.clone();
     let def = table.def();
     let database_id = store.database_id(&def.database).ok_or_else(|| SqlError::unknown_database(&def.database))?;
@@ -1109,13 +1384,20 @@ async fn rewrite_rows(session: &Session, table: &std::sync::Arc<crate::store::Ta
     let mut batches = Vec::new();
     for view in &version.segments {
         let batch = crate::store::table::read_rows(view, &def, &schema, &all, 0, view.segment.rows())?;
-        let given = batch.columns().iter().cloned().enumerate().filter(|(i, _)| def.columns[*i].generated.is_none()).collect();
+        let given =
+            batch.columns().iter().cloned().enumerate().filter(|(i, _)| def.columns[*i].generated.is_none()).collect();
         batches.push(session.core.complete_rows(table, given, batch.num_rows(), None, false)?);
     }
     replace_rows(session, table, batches).await
 }
 
-async fn drop_partitions(session: &Session, table: &std::sync::Arc<crate::store::Table>, names: Vec<String>, if_exists: bool, temporary: bool) -> SqlResult<()> {
+async fn drop_partitions(
+    session: &Session,
+    table: &std::sync::Arc<crate::store::Table>,
+    names: Vec<String>,
+    if_exists: bool,
+    temporary: bool,
+) -> SqlResult<()> {
     let def = table.def();
     let mut found = Vec::new();
     for n in names {
@@ -1132,10 +1414,14 @@ async fn drop_partitions(session: &Session, table: &std::sync::Arc<crate::store:
         let condition = super::partition::selection(&def, &found)?;
         dml::delete_where(session.core.clone(), table.clone(), condition).await?;
     }
-    session.core.store.alter_table(table.id, |def| {
-        def.partitions.retain(|p| !found.contains(&p.name));
-        Ok(())
-    }, None)?;
+    session.core.store.alter_table(
+        table.id,
+        |def| {
+            def.partitions.retain(|p| !found.contains(&p.name));
+            Ok(())
+        },
+        None,
+    )?;
     Ok(())
 }
 
@@ -1149,10 +1435,14 @@ pub async fn truncate(session: &mut Session, name: &[String], partitions: Vec<St
         dml::blocking(move || {
             core.store.truncate(&table)?;
             if super::partition::is_automatic(&table.def()) {
-                core.store.alter_table(table.id, |def| {
-                    def.partitions.retain(|p| !p.automatic);
-                    Ok(())
-                }, None)?;
+                core.store.alter_table(
+                    table.id,
+                    |def| {
+                        def.partitions.retain(|p| !p.automatic);
+                        Ok(())
+                    },
+                    None,
+                )?;
             }
             Ok(())
         })

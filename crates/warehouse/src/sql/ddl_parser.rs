@@ -95,7 +95,10 @@ fn default_value(c: &mut Cursor<'_>, sql_type: &SqlType) -> SqlResult<ColumnDefa
         }
         return Ok(ColumnDefault::Expression(text));
     }
-    if matches!(c.peek(), Some(Token::LBracket)) || (sql_type.is_nested() && !matches!(c.peek(), Some(Token::SingleQuotedString(_) | Token::DoubleQuotedString(_)))) {
+    if matches!(c.peek(), Some(Token::LBracket))
+        || (sql_type.is_nested()
+            && !matches!(c.peek(), Some(Token::SingleQuotedString(_) | Token::DoubleQuotedString(_))))
+    {
         let text = c.expression_until(&["COMMENT", "NOT", "NULL"]).to_string();
         return Ok(ColumnDefault::Expression(text));
     }
@@ -229,8 +232,11 @@ fn partition_by(c: &mut Cursor<'_>, table: &mut CreateTable) -> SqlResult<()> {
             c.expect_token(&Token::Comma)?;
         }
         let columns = expressions.iter().map(|e| column_in(e)).collect();
-        table.partition_by =
-            Some(PartitionBy { kind: if list { PartitionKind::List } else { PartitionKind::Range }, expressions, columns });
+        table.partition_by = Some(PartitionBy {
+            kind: if list { PartitionKind::List } else { PartitionKind::Range },
+            expressions,
+            columns,
+        });
         if c.peek() == Some(&Token::LParen) {
             table.partitions = partition_list(c)?;
         }
@@ -240,7 +246,16 @@ fn partition_by(c: &mut Cursor<'_>, table: &mut CreateTable) -> SqlResult<()> {
     let mut expressions = Vec::new();
     let grouped = c.eat_token(&Token::LParen);
     loop {
-        let text = c.expression_until(&["DISTRIBUTED", "ORDER", "PROPERTIES", "AS", "COMMENT", "PARTITION", "BUCKETS", "REFRESH"]);
+        let text = c.expression_until(&[
+            "DISTRIBUTED",
+            "ORDER",
+            "PROPERTIES",
+            "AS",
+            "COMMENT",
+            "PARTITION",
+            "BUCKETS",
+            "REFRESH",
+        ]);
         if text.is_empty() {
             return Err(c.unexpected("a partition expression"));
         }
@@ -253,15 +268,16 @@ fn partition_by(c: &mut Cursor<'_>, table: &mut CreateTable) -> SqlResult<()> {
     if grouped {
         c.expect_token(&Token::RParen)?;
     }
-    if !grouped && expressions.len() == 1 {
-        if let Some((head, _)) = split_start(&expressions[0]) {
-            // Predefined partitions of an automatic table.
-            let text = expressions[0][head.len()..].to_string();
-            expressions[0] = head.trim().to_string();
-            let tokens = super::lexer::statements(&text)?;
-            if let Some((text, tokens)) = tokens.into_iter().next() {
-                table.partitions = partition_list(&mut Cursor::new(&text, &tokens))?;
-            }
+    if !grouped
+        && expressions.len() == 1
+        && let Some((head, _)) = split_start(&expressions[0])
+    {
+        // Predefined partitions of an automatic table.
+        let text = expressions[0][head.len()..].to_string();
+        expressions[0] = head.trim().to_string();
+        let tokens = super::lexer::statements(&text)?;
+        if let Some((text, tokens)) = tokens.into_iter().next() {
+            table.partitions = partition_list(&mut Cursor::new(&text, &tokens))?;
         }
     }
     let columns = expressions.iter().map(|e| column_in(e)).collect();
@@ -285,10 +301,11 @@ pub fn column_in(expression: &str) -> String {
     let Some((_, tokens)) = all.first() else { return String::new() };
     let mut found = None;
     for (i, t) in tokens.iter().enumerate() {
-        if let Token::Word(w) = &t.token {
-            if tokens.get(i + 1).map(|t| &t.token) != Some(&Token::LParen) && (w.quote_style.is_some() || found.is_none()) {
-                found = Some(w.value.clone());
-            }
+        if let Token::Word(w) = &t.token
+            && tokens.get(i + 1).map(|t| &t.token) != Some(&Token::LParen)
+            && (w.quote_style.is_some() || found.is_none())
+        {
+            found = Some(w.value.clone());
         }
     }
     found.unwrap_or_else(|| expression.to_string())
@@ -322,7 +339,10 @@ pub fn create_table(c: &mut Cursor<'_>, temporary: bool, external: bool) -> SqlR
     if c.peek() == Some(&Token::LParen) {
         c.at += 1;
         loop {
-            if (c.looking_at(&["INDEX"]) || c.looking_at(&["KEY"])) && matches!(c.peek_at(2), Some(Token::LParen)) && !matches!(c.peek_at(1), Some(Token::LParen)) {
+            if (c.looking_at(&["INDEX"]) || c.looking_at(&["KEY"]))
+                && matches!(c.peek_at(2), Some(Token::LParen))
+                && !matches!(c.peek_at(1), Some(Token::LParen))
+            {
                 let from = c.at;
                 c.expression_until(&[]);
                 table.indexes.push(c.text_since(from).to_string());

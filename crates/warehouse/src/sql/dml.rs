@@ -59,9 +59,12 @@ fn target_columns(def: &TableDef, insert: &Insert) -> SqlResult<Vec<usize>> {
     }
     let mut out = Vec::new();
     for name in &insert.columns {
-        let i = def
-            .column_index(name)
-            .ok_or_else(|| SqlError::new(1064, format!("Getting analyzing error. Detail message: Unknown column '{name}' in '{}'.", def.name)))?;
+        let i = def.column_index(name).ok_or_else(|| {
+            SqlError::new(
+                1064,
+                format!("Getting analyzing error. Detail message: Unknown column '{name}' in '{}'.", def.name),
+            )
+        })?;
         if def.columns[i].generated.is_some() {
             return Err(SqlError::analysis(format!("generated column '{}' can not be specified", def.columns[i].name)));
         }
@@ -75,10 +78,16 @@ fn target_columns(def: &TableDef, insert: &Insert) -> SqlResult<Vec<usize>> {
 
 fn check_required(def: &TableDef, given: &[usize]) -> SqlResult<()> {
     for (i, c) in def.columns.iter().enumerate() {
-        if !given.contains(&i) && !c.nullable && !c.auto_increment && c.generated.is_none() && c.default == crate::catalog::ColumnDefault::None {
+        if !given.contains(&i)
+            && !c.nullable
+            && !c.auto_increment
+            && c.generated.is_none()
+            && c.default == crate::catalog::ColumnDefault::None
+        {
             return Err(SqlError::analysis(format!(
-                "'{}' must be explicitly mentioned in column permutation",
-                c.name
+                "'{}' must be explicitly mentioned in column permutation: {}",
+                c.name,
+                given.iter().map(|i| format!(" {} ", def.columns[*i].name)).collect::<String>()
             )));
         }
     }
@@ -86,7 +95,13 @@ fn check_required(def: &TableDef, given: &[usize]) -> SqlResult<()> {
 }
 
 /// Rows of a VALUES list, cast to the columns' types; DEFAULT is the column's default.
-fn values_columns(session: &Session, def: &TableDef, targets: &[usize], rows: &[Vec<ast::Expr>], params: Vec<Value>) -> SqlResult<Vec<(ArrayRef, SqlType)>> {
+fn values_columns(
+    session: &Session,
+    def: &TableDef,
+    targets: &[usize],
+    rows: &[Vec<ast::Expr>],
+    params: Vec<Value>,
+) -> SqlResult<Vec<(ArrayRef, SqlType)>> {
     let mut pending: Vec<ast::Expr> = Vec::new();
     enum Cell {
         Value(Value),
@@ -108,7 +123,9 @@ fn values_columns(session: &Session, def: &TableDef, targets: &[usize], rows: &[
             out.push(match simple_literal(e) {
                 Some(v) => Cell::Value(v),
                 None => match e {
-                    ast::Expr::Identifier(i) if i.value.eq_ignore_ascii_case("default") && i.quote_style.is_none() => Cell::Default,
+                    ast::Expr::Identifier(i) if i.value.eq_ignore_ascii_case("default") && i.quote_style.is_none() => {
+                        Cell::Default
+                    }
                     ast::Expr::Value(v) if matches!(&v.value, ast::Value::Placeholder(p) if p == "?") => {
                         Cell::Value(params.next().unwrap_or(Value::Null))
                     }
@@ -152,7 +169,13 @@ fn values_columns(session: &Session, def: &TableDef, targets: &[usize], rows: &[
 
 /// One value for a column, or the error of a strict INSERT.
 fn convert(v: Value, column: &ColumnDef, strict: bool) -> SqlResult<Value> {
-    let out_of_range = || SqlError::plain(format!("Insert has filtered data in strict mode: the value for column '{}' has no form in the type {}", column.name, column.sql_type.message()));
+    let out_of_range = || {
+        SqlError::plain(format!(
+            "Insert has filtered data in strict mode: the value for column '{}' has no form in the type {}",
+            column.name,
+            column.sql_type.message()
+        ))
+    };
     match (&column.sql_type, &v) {
         // Longer text is refused, not cut.
         (SqlType::Char(n) | SqlType::Varchar(n), v) if !v.is_null() => {
@@ -161,7 +184,11 @@ fn convert(v: Value, column: &ColumnDef, strict: bool) -> SqlResult<Value> {
                 v => v.as_text().unwrap_or_default(),
             };
             if text.len() > *n as usize {
-                return if strict { Err(SqlError::plain("Insert has filtered data in strict mode")) } else { Ok(Value::Null) };
+                return if strict {
+                    Err(SqlError::plain("Insert has filtered data in strict mode"))
+                } else {
+                    Ok(Value::Null)
+                };
             }
             Ok(Value::Text(text))
         }
@@ -200,14 +227,22 @@ fn simple_literal(e: &ast::Expr) -> Option<Value> {
 }
 
 /// A query's columns in the table's types.
-fn query_columns(def: &TableDef, targets: &[usize], batch: &RecordBatch, types: &[SqlType], strict: bool) -> SqlResult<Vec<(ArrayRef, SqlType)>> {
+fn query_columns(
+    def: &TableDef,
+    targets: &[usize],
+    batch: &RecordBatch,
+    types: &[SqlType],
+    strict: bool,
+) -> SqlResult<Vec<(ArrayRef, SqlType)>> {
     let mut out = Vec::with_capacity(targets.len());
     for ((array, from), &target) in batch.columns().iter().zip(types).zip(targets) {
         let column = &def.columns[target];
         let cast = match &column.sql_type {
             SqlType::Char(_) | SqlType::Varchar(_) => {
                 let mut values = Vec::with_capacity(array.len());
-                if let (DataKind::Text, Some(texts)) = (kind(from), array.as_any().downcast_ref::<arrow::array::StringArray>()) {
+                if let (DataKind::Text, Some(texts)) =
+                    (kind(from), array.as_any().downcast_ref::<arrow::array::StringArray>())
+                {
                     let limit = match column.sql_type {
                         SqlType::Char(n) | SqlType::Varchar(n) => n as usize,
                         _ => usize::MAX,
@@ -223,7 +258,11 @@ fn query_columns(def: &TableDef, targets: &[usize], batch: &RecordBatch, types: 
                 Value::array(&values, &column.sql_type)
             }
             t => cast_array(array, from, t, strict).map_err(|_| {
-                SqlError::plain(format!("Insert has filtered data in strict mode: a value for column '{}' has no form in the type {}", column.name, t.message()))
+                SqlError::plain(format!(
+                    "Insert has filtered data in strict mode: a value for column '{}' has no form in the type {}",
+                    column.name,
+                    t.message()
+                ))
             })?,
         };
         out.push((cast, column.sql_type.clone()));
@@ -254,13 +293,13 @@ pub async fn insert(session: &mut Session, insert: Insert, params: Vec<Value>) -
         return Err(SqlError::analysis(format!("the data of '{}' can not be inserted: it is a view", def.name)));
     }
     let mut insert = insert;
-    if insert.by_name {
-        if let InsertSource::Query(q) = &insert.source {
-            let facts = session.facts();
-            let virtual_table = |db: &str, t: &str| super::information_schema::table(session, db, t);
-            let scope = session.scope(&facts, &virtual_table);
-            insert.columns = session.core.planner.plan(&scope, q, params.clone())?.1;
-        }
+    if insert.by_name
+        && let InsertSource::Query(q) = &insert.source
+    {
+        let facts = session.facts();
+        let virtual_table = |db: &str, t: &str| super::information_schema::table(session, db, t);
+        let scope = session.scope(&facts, &virtual_table);
+        insert.columns = session.core.planner.plan(&scope, q, params.clone())?.1;
     }
     for name in &insert.partitions {
         if !def.partitions.iter().any(|p| p.name.eq_ignore_ascii_case(name)) {
@@ -272,7 +311,11 @@ pub async fn insert(session: &mut Session, insert: Insert, params: Vec<Value>) -
     let partial = def.model == TableModel::Primary
         && !insert.columns.is_empty()
         && session.flag("enable_insert_partial_update")
-        && def.columns.iter().enumerate().any(|(i, c)| !targets.contains(&i) && c.generated.is_none() && !c.auto_increment)
+        && def
+            .columns
+            .iter()
+            .enumerate()
+            .any(|(i, c)| !targets.contains(&i) && c.generated.is_none() && !c.auto_increment)
         && def.columns.iter().enumerate().all(|(i, c)| !c.key || targets.contains(&i));
     if !partial {
         check_required(&def, &targets)?;
@@ -318,16 +361,23 @@ pub async fn insert(session: &mut Session, insert: Insert, params: Vec<Value>) -
         }
         let given = targets.iter().copied().zip(columns.into_iter().map(|c| c.0)).collect();
         let batch = core.complete_rows(&table, given, rows, None, partial)?;
-        if let Some(outside) = core.outside_partitions(&def, &batch)? {
-            if outside.iter().any(|o| *o) {
-                return Err(SqlError::plain(
-                    "Insert has filtered data in strict mode: The row is out of partition ranges. Please add a new partition.",
-                ));
-            }
+        if let Some(outside) = core.outside_partitions(&def, &batch)?
+            && outside.iter().any(|o| *o)
+        {
+            return Err(SqlError::plain(
+                "Insert has filtered data in strict mode: The row is out of partition ranges. Please add a new partition.",
+            ));
         }
         affected += rows as u64;
         batches.push(batch);
     }
+    let condition = match insert.properties.iter().find(|p| p.0.eq_ignore_ascii_case("merge_condition")) {
+        Some((_, name)) => {
+            let column = def.column(name).filter(|c| !c.key && def.model == TableModel::Primary);
+            Some(column.ok_or_else(|| SqlError::analysis(format!("Merge condition column {name} does not exist")))?.id)
+        }
+        None => None,
+    };
     let own = session.transaction.is_none();
     let database = def.database.clone();
     let txn = match session.transaction {
@@ -340,11 +390,30 @@ pub async fn insert(session: &mut Session, insert: Insert, params: Vec<Value>) -
     };
     session.touched.push(table.id);
     let overwrite = insert.overwrite;
-    let dynamic = overwrite && session.flag("dynamic_overwrite") && insert.partitions.is_empty() && super::partition::is_automatic(&def);
+    let dynamic = overwrite
+        && session.flag("dynamic_overwrite")
+        && insert.partitions.is_empty()
+        && super::partition::is_automatic(&def);
     let values: Vec<String> = insert.partition_values.iter().map(|(k, v)| format!("`{k}` = {v}")).collect();
     let values = (!values.is_empty()).then(|| values.join(" AND "));
     let partitions = insert.partitions.clone();
-    let result = blocking(move || write(&core, &table, txn, batches, own, affected, overwrite, dynamic, partitions, partial_ids, values)).await;
+    let result = blocking(move || {
+        write(
+            &core,
+            &table,
+            txn,
+            batches,
+            own,
+            affected,
+            overwrite,
+            dynamic,
+            partitions,
+            partial_ids,
+            values,
+            condition,
+        )
+    })
+    .await;
     match result {
         Ok(label) => {
             let status = if own { "VISIBLE" } else { "PREPARE" };
@@ -371,6 +440,7 @@ fn write(
     partitions: Vec<String>,
     partial: Option<Vec<u32>>,
     values: Option<String>,
+    condition: Option<u32>,
 ) -> SqlResult<String> {
     let mut touched: Vec<PartitionDef> = Vec::new();
     for batch in &batches {
@@ -378,7 +448,7 @@ fn write(
         if dynamic {
             touched.extend(partitions_of(core, table, batch)?);
         }
-        core.stage(txn, table.id, batch, partial.clone(), None, false)?;
+        core.stage(txn, table.id, batch, partial.clone(), condition, false)?;
     }
     core.store.update_txn(txn, |t| {
         t.counters.total += affected;
@@ -401,7 +471,13 @@ fn write(
         } else if partitions.is_empty() {
             None
         } else {
-            Some(def.partitions.iter().filter(|p| partitions.iter().any(|n| n.eq_ignore_ascii_case(&p.name))).cloned().collect())
+            Some(
+                def.partitions
+                    .iter()
+                    .filter(|p| partitions.iter().any(|n| n.eq_ignore_ascii_case(&p.name)))
+                    .cloned()
+                    .collect(),
+            )
         };
         let pick = move |version: &TableVersion| match &chosen {
             None => match &values {
@@ -412,7 +488,8 @@ fn write(
                 }
             },
             Some(parts) => {
-                let text: Vec<String> = parts.iter().map(|p| format!("({})", super::partition::condition(&version.def, p))).collect();
+                let text: Vec<String> =
+                    parts.iter().map(|p| format!("({})", super::partition::condition(&version.def, p))).collect();
                 if text.is_empty() {
                     return Ok(HashMap::new());
                 }
@@ -431,7 +508,13 @@ fn write(
 fn partitions_of(core: &Core, table: &Table, batch: &RecordBatch) -> SqlResult<Vec<PartitionDef>> {
     let def = table.def();
     let Some(by) = &def.partition_by else {
-        return Ok(vec![PartitionDef { id: 0, name: def.name.clone(), range: PartitionRange::Whole, temporary: false, automatic: false }]);
+        return Ok(vec![PartitionDef {
+            id: 0,
+            name: def.name.clone(),
+            range: PartitionRange::Whole,
+            temporary: false,
+            automatic: false,
+        }]);
     };
     let columns: Vec<(String, SqlType, ArrayRef)> = def
         .columns
@@ -446,10 +529,10 @@ fn partitions_of(core: &Core, table: &Table, batch: &RecordBatch) -> SqlResult<V
         for row in 0..batch.num_rows() {
             let key: Vec<Value> = values.iter().map(|(a, t)| Value::get(a, t, row)).collect();
             let name = super::partition::automatic_name(by, &key);
-            if seen.insert(name.clone()) {
-                if let Some(p) = def.partitions.iter().find(|p| p.name.eq_ignore_ascii_case(&name)) {
-                    out.push(p.clone());
-                }
+            if seen.insert(name.clone())
+                && let Some(p) = def.partitions.iter().find(|p| p.name.eq_ignore_ascii_case(&name))
+            {
+                out.push(p.clone());
             }
         }
         return Ok(out);
@@ -473,7 +556,11 @@ pub fn all_rows(version: &TableVersion) -> HashMap<u64, RoaringBitmap> {
 }
 
 /// Rows of a version that a condition without subqueries holds for.
-pub fn matching_rows(core: &Core, version: &TableVersion, condition: &ast::Expr) -> SqlResult<HashMap<u64, RoaringBitmap>> {
+pub fn matching_rows(
+    core: &Core,
+    version: &TableVersion,
+    condition: &ast::Expr,
+) -> SqlResult<HashMap<u64, RoaringBitmap>> {
     let def = &version.def;
     let schema = super::provider::planning_schema(def);
     let all: Vec<usize> = (0..def.columns.len()).collect();
@@ -493,7 +580,9 @@ pub fn matching_rows(core: &Core, version: &TableVersion, condition: &ast::Expr)
             let (array, t) = core.evaluate(&columns, batch.num_rows(), std::slice::from_ref(condition))?.remove(0);
             for i in 0..batch.num_rows() {
                 let row = (from + i) as u32;
-                if Value::get(&array, &t, i).as_bool() == Some(true) && !view.deleted.as_ref().is_some_and(|d| d.contains(row)) {
+                if Value::get(&array, &t, i).as_bool() == Some(true)
+                    && !view.deleted.as_ref().is_some_and(|d| d.contains(row))
+                {
                     rows.insert(row);
                 }
             }
@@ -527,7 +616,12 @@ fn table_factor(name: &[String], alias: Option<&str>) -> ast::TableWithJoins {
     ast::TableWithJoins {
         relation: ast::TableFactor::Table {
             name: ast::ObjectName::from(name.iter().map(|n| ast::Ident::with_quote('`', n)).collect::<Vec<_>>()),
-            alias: alias.map(|a| ast::TableAlias { explicit: true, name: ast::Ident::with_quote('`', a), columns: Vec::new(), at: None }),
+            alias: alias.map(|a| ast::TableAlias {
+                explicit: true,
+                name: ast::Ident::with_quote('`', a),
+                columns: Vec::new(),
+                at: None,
+            }),
             args: None,
             with_hints: Vec::new(),
             version: None,
@@ -556,7 +650,10 @@ fn select(
         s.projection = items
             .into_iter()
             .enumerate()
-            .map(|(i, expr)| ast::SelectItem::ExprWithAlias { expr, alias: ast::Ident::with_quote('`', format!("__c{i}")) })
+            .map(|(i, expr)| ast::SelectItem::ExprWithAlias {
+                expr,
+                alias: ast::Ident::with_quote('`', format!("__c{i}")),
+            })
             .collect();
         s.from = vec![table_factor(name, alias)];
         s.from.extend(more);
@@ -586,7 +683,10 @@ pub async fn update(
     let table = session.table(name)?;
     let def = table.def();
     if def.model != TableModel::Primary {
-        return Err(SqlError::analysis(format!("table '{}' does not support update: only primary key tables do", def.name)));
+        return Err(SqlError::analysis(format!(
+            "table '{}' does not support update: only primary key tables do",
+            def.name
+        )));
     }
     if selection.is_none() {
         // Without WHERE only updates of few columns run: those that the column mode writes.
@@ -601,12 +701,17 @@ pub async fn update(
     let mut ids = Vec::new();
     let mut targets = Vec::new();
     for (i, c) in def.columns.iter().enumerate().filter(|(_, c)| c.key) {
-        items.push(ast::Expr::CompoundIdentifier(vec![ast::Ident::with_quote('`', &qualifier), ast::Ident::with_quote('`', &c.name)]));
+        items.push(ast::Expr::CompoundIdentifier(vec![
+            ast::Ident::with_quote('`', &qualifier),
+            ast::Ident::with_quote('`', &c.name),
+        ]));
         ids.push(c.id);
         targets.push(i);
     }
     for (column, e) in assignments {
-        let i = def.column_index(&column).ok_or_else(|| SqlError::analysis(format!("table '{}' do not existing column '{column}'", def.name)))?;
+        let i = def
+            .column_index(&column)
+            .ok_or_else(|| SqlError::analysis(format!("table '{}' do not existing column '{column}'", def.name)))?;
         let c = &def.columns[i];
         if c.key {
             return Err(SqlError::analysis(format!("primary key column cannot be updated: {column}")));
@@ -615,7 +720,9 @@ pub async fn update(
             return Err(SqlError::analysis(format!("generated column '{column}' can not be specified")));
         }
         let e = match &e {
-            ast::Expr::Identifier(x) if x.value.eq_ignore_ascii_case("default") && x.quote_style.is_none() => literal(&session.core.default_value(c)?),
+            ast::Expr::Identifier(x) if x.value.eq_ignore_ascii_case("default") && x.quote_style.is_none() => {
+                literal(&session.core.default_value(c)?)
+            }
             _ => e,
         };
         items.push(e);
@@ -634,7 +741,10 @@ pub async fn update(
         let columns = query_columns(&def, &targets, batch, &result.types, strict)?;
         for ((array, _), &i) in columns.iter().zip(&targets) {
             if !def.columns[i].nullable && array.null_count() > 0 {
-                return Err(SqlError::plain(format!("Insert has filtered data in strict mode: NULL value in non-nullable column '{}'", def.columns[i].name)));
+                return Err(SqlError::plain(format!(
+                    "Insert has filtered data in strict mode: NULL value in non-nullable column '{}'",
+                    def.columns[i].name
+                )));
             }
         }
         let given = targets.iter().copied().zip(columns.into_iter().map(|c| c.0)).collect();
@@ -644,7 +754,14 @@ pub async fn update(
 }
 
 /// Stages batches, and commits unless a transaction is open.
-async fn staged_commit(session: &mut Session, table: &Arc<Table>, batches: Vec<RecordBatch>, partial: Option<Vec<u32>>, update_only: bool, affected: u64) -> SqlResult<Outcome> {
+async fn staged_commit(
+    session: &mut Session,
+    table: &Arc<Table>,
+    batches: Vec<RecordBatch>,
+    partial: Option<Vec<u32>>,
+    update_only: bool,
+    affected: u64,
+) -> SqlResult<Outcome> {
     let own = session.transaction.is_none();
     let txn = match session.transaction {
         Some(t) => t,
@@ -673,7 +790,10 @@ async fn staged_commit(session: &mut Session, table: &Arc<Table>, batches: Vec<R
     match result {
         Ok(label) => Ok(Outcome::Done {
             affected,
-            info: format!("{{'label':'{label}', 'status':'{}', 'txnId':'{txn}'}}", if own { "VISIBLE" } else { "PREPARE" }),
+            info: format!(
+                "{{'label':'{label}', 'status':'{}', 'txnId':'{txn}'}}",
+                if own { "VISIBLE" } else { "PREPARE" }
+            ),
         }),
         Err(e) => {
             session.core.store.abort(txn, &e.message)?;
@@ -730,9 +850,15 @@ pub async fn delete(
     let keys: Vec<usize> = (0..def.columns.len()).filter(|i| def.columns[*i].key).collect();
     let items = keys
         .iter()
-        .map(|i| ast::Expr::CompoundIdentifier(vec![ast::Ident::with_quote('`', &qualifier), ast::Ident::with_quote('`', &def.columns[*i].name)]))
+        .map(|i| {
+            ast::Expr::CompoundIdentifier(vec![
+                ast::Ident::with_quote('`', &qualifier),
+                ast::Ident::with_quote('`', &def.columns[*i].name),
+            ])
+        })
         .collect();
-    let query = select(&[def.database.clone(), def.name.clone()], Some(&qualifier), items, using, Some(selection), with)?;
+    let query =
+        select(&[def.database.clone(), def.name.clone()], Some(&qualifier), items, using, Some(selection), with)?;
     let result = session.query(&query, params).await?;
     let affected = result.rows() as u64;
     let mut batches = Vec::new();

@@ -76,10 +76,27 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
                     let v = x.version();
                     let def = &v.def;
                     vec![
-                        t("def"), t(def.database.clone()), t(def.name.clone()), t(if def.is_view() { "VIEW" } else { "BASE TABLE" }),
-                        t(if def.is_view() { "" } else { "StarRocks" }), Value::Null, t(""), n(v.rows() as i64),
-                        n((v.bytes().checked_div(v.rows().max(1)).unwrap_or(0)) as i64), n(v.bytes() as i64), Value::Null, Value::Null, Value::Null, Value::Null,
-                        at(def.created_ms), at(v.committed_ms), Value::Null, t("utf8_general_ci"), Value::Null, Value::Null, t(def.comment.clone()),
+                        t("def"),
+                        t(def.database.clone()),
+                        t(def.name.clone()),
+                        t(if def.is_view() { "VIEW" } else { "BASE TABLE" }),
+                        t(if def.is_view() { "" } else { "StarRocks" }),
+                        Value::Null,
+                        Value::Null,
+                        n(v.rows() as i64),
+                        n((v.bytes().checked_div(v.rows().max(1)).unwrap_or(0)) as i64),
+                        n(v.bytes() as i64),
+                        Value::Null,
+                        Value::Null,
+                        Value::Null,
+                        Value::Null,
+                        at(def.created_ms),
+                        at(v.committed_ms),
+                        Value::Null,
+                        t("utf8_general_ci"),
+                        Value::Null,
+                        Value::Null,
+                        t(def.comment.clone()),
                     ]
                 })
                 .collect(),
@@ -93,9 +110,29 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
                     let v = x.version();
                     let def = &v.def;
                     vec![
-                        t("def"), t(def.database.clone()), t(def.name.clone()), t("TEMPORARY TABLE"), t("StarRocks"), Value::Null, t(""), n(v.rows() as i64), n(0), n(v.bytes() as i64),
-                        Value::Null, Value::Null, Value::Null, Value::Null, at(def.created_ms), at(v.committed_ms), Value::Null, t("utf8_general_ci"), Value::Null, Value::Null, t(def.comment.clone()),
-                        t(def.session.unwrap_or(0).to_string()), n(x.id as i64),
+                        t("def"),
+                        t(def.database.clone()),
+                        t(def.name.clone()),
+                        t("TEMPORARY TABLE"),
+                        t("StarRocks"),
+                        Value::Null,
+                        t(""),
+                        n(v.rows() as i64),
+                        n(0),
+                        n(v.bytes() as i64),
+                        Value::Null,
+                        Value::Null,
+                        Value::Null,
+                        Value::Null,
+                        at(def.created_ms),
+                        at(v.committed_ms),
+                        Value::Null,
+                        t("utf8_general_ci"),
+                        Value::Null,
+                        Value::Null,
+                        t(def.comment.clone()),
+                        t(def.session.unwrap_or(0).to_string()),
+                        n(x.id as i64),
                     ]
                 })
                 .collect(),
@@ -115,12 +152,30 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
                         _ => None,
                     };
                     rows.push(vec![
-                        Value::Null, t(def.database.clone()), t(def.name.clone()), t(c.name.clone()), n(i as i64 + 1), default_text(c),
-                        t(if c.nullable { "YES" } else { "NO" }), t(c.sql_type.data_type_name()), opt(length), opt(length.map(|l| l * 3)),
-                        opt(precision), opt(if precision.is_some() { digits } else { None }), Value::Null, Value::Null, Value::Null,
-                        t(c.sql_type.column_type_name()), t(if c.key && !def.is_view() { def.model.column_key() } else { "" }),
-                        t(if c.auto_increment { "auto_increment" } else { "" }), t(""), t(c.comment.clone()), opt(size), opt(digits),
-                        c.generated.clone().map_or(Value::Null, Value::Text), Value::Null,
+                        Value::Null,
+                        t(def.database.clone()),
+                        t(def.name.clone()),
+                        t(c.name.clone()),
+                        n(i as i64 + 1),
+                        default_text(c),
+                        t(if c.nullable { "YES" } else { "NO" }),
+                        t(c.sql_type.data_type_name()),
+                        opt(length),
+                        opt(length.map(|l| l * 3)),
+                        opt(precision),
+                        opt(if precision.is_some() { digits } else { None }),
+                        Value::Null,
+                        Value::Null,
+                        Value::Null,
+                        t(c.sql_type.column_type_name()),
+                        t(if c.key && !def.is_view() { def.model.column_key() } else { "" }),
+                        t(if c.auto_increment { "auto_increment" } else { "" }),
+                        t(""),
+                        t(c.comment.clone()),
+                        opt(size),
+                        opt(digits),
+                        c.generated.clone().map_or(Value::Null, Value::Text),
+                        Value::Null,
                     ]);
                 }
             }
@@ -132,7 +187,18 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
                 .iter()
                 .map(|x| {
                     let def = x.def();
-                    vec![t("def"), t(def.database.clone()), t(def.name.clone()), t(def.view.clone().unwrap_or_default()), t("NONE"), t("NO"), t(""), t(""), t("utf8"), t("utf8_general_ci")]
+                    vec![
+                        t("def"),
+                        t(def.database.clone()),
+                        t(def.name.clone()),
+                        t(def.view.clone().unwrap_or_default()),
+                        t("NONE"),
+                        t("NO"),
+                        t(""),
+                        t(""),
+                        t("utf8"),
+                        t("utf8_general_ci"),
+                    ]
                 })
                 .collect(),
         ),
@@ -148,12 +214,27 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
                         Distribution::Hash(c) => (list(c.iter().map(String::as_str).collect()), "HASH"),
                         Distribution::Random => (String::new(), "RANDOM"),
                     };
-                    let sort = if def.order_by.is_empty() { keys.clone() } else { list(def.order_by.iter().map(String::as_str).collect()) };
+                    let sort = if def.order_by.is_empty() {
+                        keys.clone()
+                    } else {
+                        list(def.order_by.iter().map(String::as_str).collect())
+                    };
                     vec![
-                        t(def.database.clone()), t(def.name.clone()), t("OLAP"), t(def.model.information_schema()),
+                        t(def.database.clone()),
+                        t(def.name.clone()),
+                        t("OLAP"),
+                        t(def.model.information_schema()),
                         t(if def.model.is_keyed() { keys.clone() } else { String::new() }),
-                        t(def.partition_by.as_ref().map_or(String::new(), |b| list(b.columns.iter().map(String::as_str).collect()))), t(distribute), t(kind),
-                        n(i64::from(def.buckets.unwrap_or(0))), t(sort), t(serde_json::to_string(&def.properties).unwrap_or_default()), n(x.id as i64),
+                        t(def
+                            .partition_by
+                            .as_ref()
+                            .map_or(String::new(), |b| list(b.columns.iter().map(String::as_str).collect()))),
+                        t(distribute),
+                        t(kind),
+                        n(i64::from(def.buckets.unwrap_or(0))),
+                        t(sort),
+                        t(serde_json::to_string(&def.properties).unwrap_or_default()),
+                        n(x.id as i64),
                     ]
                 })
                 .collect(),
@@ -166,23 +247,55 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
                 for p in &def.partitions {
                     let value = match &p.range {
                         PartitionRange::Whole => String::new(),
-                        PartitionRange::List(r) => format!("{r:?}"),
+                        PartitionRange::List(r) => serde_json::to_string(r).unwrap_or_default(),
                         PartitionRange::Range { lower, upper } => format!("{lower:?}..{upper:?}"),
                     };
                     let key = def.partition_by.as_ref().map_or(String::new(), |b| b.columns.join(", "));
-                    let kind = def.partition_by.as_ref().map_or("UNPARTITIONED", |b| if b.kind == PartitionKind::Range { "RANGE" } else { "LIST" });
+                    let kind = def
+                        .partition_by
+                        .as_ref()
+                        .map_or("UNPARTITIONED", |b| if b.kind == PartitionKind::Range { "RANGE" } else { "LIST" });
                     let _ = kind;
                     rows.push(vec![
-                        t(def.database.clone()), t(def.name.clone()), t(p.name.clone()), n(p.id as i64), n(0), n(v.version as i64), at(v.committed_ms), n(v.version as i64 + 1),
-                        n(v.version as i64), n(0), n(0), n(i64::from(p.temporary)), t(key), t(value),
-                        t(match &def.distribution { Distribution::Hash(c) => c.join(", "), Distribution::Random => "ALL KEY".into() }),
-                        n(i64::from(def.buckets.unwrap_or(1))), n(def.properties.get("replication_num").and_then(|r| r.parse().ok()).unwrap_or(1)), t("HDD"), at(253_402_300_799_000), Value::Null,
-                        n(0), n(0), t("0B"), n(v.rows() as i64), t("true"), Value::Double(0.0), Value::Double(0.0), Value::Double(0.0), t(""), n(0), t("0B"),
+                        t(def.database.clone()),
+                        t(def.name.clone()),
+                        t(p.name.clone()),
+                        n(p.id as i64),
+                        n(0),
+                        n(v.version as i64),
+                        at(v.committed_ms),
+                        n(v.version as i64 + 1),
+                        n(v.version as i64),
+                        n(0),
+                        t("TXN_NORMAL"),
+                        n(i64::from(p.temporary)),
+                        t(key),
+                        t(value),
+                        t(match &def.distribution {
+                            Distribution::Hash(c) => c.join(", "),
+                            Distribution::Random => "ALL KEY".into(),
+                        }),
+                        n(i64::from(def.buckets.unwrap_or(1))),
+                        n(def.properties.get("replication_num").and_then(|r| r.parse().ok()).unwrap_or(1)),
+                        t("HDD"),
+                        at(253_402_300_799_000),
+                        Value::Null,
+                        n(0),
+                        n(0),
+                        t("0B"),
+                        n(v.rows() as i64),
+                        t("true"),
+                        Value::Double(0.0),
+                        Value::Double(0.0),
+                        Value::Double(0.0),
+                        t(""),
+                        n(0),
+                        t("0"),
                     ]);
                 }
             }
             (
-                "DB_NAME TABLE_NAME PARTITION_NAME PARTITION_ID:i COMPACT_VERSION:i VISIBLE_VERSION:i VISIBLE_VERSION_TIME:d NEXT_VERSION:i DATA_VERSION:i VERSION_EPOCH:i VERSION_TXN_TYPE:i IS_TEMP:i PARTITION_KEY PARTITION_VALUE DISTRIBUTION_KEY BUCKETS:i REPLICATION_NUM:i STORAGE_MEDIUM COOLDOWN_TIME:d LAST_CONSISTENCY_CHECK_TIME:d IS_IN_MEMORY:i IS_TEMP_2:i DATA_SIZE ROW_COUNT:i ENABLE_DATACACHE AVG_CS:f P50_CS:f MAX_CS:f STORAGE_PATH STORAGE_SIZE:i METADATA_SWITCH_VERSION",
+                "DB_NAME TABLE_NAME PARTITION_NAME PARTITION_ID:i COMPACT_VERSION:i VISIBLE_VERSION:i VISIBLE_VERSION_TIME:d NEXT_VERSION:i DATA_VERSION:i VERSION_EPOCH:i VERSION_TXN_TYPE IS_TEMP:i PARTITION_KEY PARTITION_VALUE DISTRIBUTION_KEY BUCKETS:i REPLICATION_NUM:i STORAGE_MEDIUM COOLDOWN_TIME:d LAST_CONSISTENCY_CHECK_TIME:d IS_IN_MEMORY:i IS_TEMP_2:i DATA_SIZE ROW_COUNT:i ENABLE_DATACACHE AVG_CS:f P50_CS:f MAX_CS:f STORAGE_PATH STORAGE_SIZE:i METADATA_SWITCH_VERSION",
                 rows,
             )
         }
@@ -198,12 +311,39 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
                         crate::store::TxnState::Prepared => "PREPARED",
                         crate::store::TxnState::Prepare => "LOADING",
                     };
-                    let tracking = x.tracking.as_ref().map_or(Value::Null, |_| t(format!("select tracking_log from information_schema.load_tracking_logs where job_id={}", x.id)));
+                    let tracking = x.tracking.as_ref().map_or(Value::Null, |_| {
+                        t(format!(
+                            "select tracking_log from information_schema.load_tracking_logs where job_id={}",
+                            x.id
+                        ))
+                    });
                     vec![
-                        n(x.id as i64), t(x.label.clone()), t(""), t(x.database.clone()), t(x.table_name.clone()), t(x.user.clone()), t("default_warehouse"), t(state),
-                        t(if x.state.is_final() { "ETL:100%; LOAD:100%" } else { "ETL:N/A; LOAD:0%" }), t(x.source.clone()), t("NORMAL"), n(x.counters.total as i64), n(x.counters.bytes as i64),
-                        n(x.counters.filtered as i64), n(x.counters.unselected as i64), n(x.counters.loaded as i64), t("{}"), at(x.begun_ms), at(x.begun_ms), at(x.finished_ms), at(x.finished_ms),
-                        t("{}"), x.reason.clone().map_or(Value::Null, Value::Text), tracking, Value::Null, n(x.id as i64),
+                        n(x.id as i64),
+                        t(x.label.clone()),
+                        t(""),
+                        t(x.database.clone()),
+                        t(x.table_name.clone()),
+                        t(x.user.clone()),
+                        t("default_warehouse"),
+                        t(state),
+                        t(if x.state.is_final() { "ETL:100%; LOAD:100%" } else { "ETL:N/A; LOAD:0%" }),
+                        t(x.source.clone()),
+                        t("NORMAL"),
+                        n(x.counters.total as i64),
+                        n(x.counters.bytes as i64),
+                        n(x.counters.filtered as i64),
+                        n(x.counters.unselected as i64),
+                        n(x.counters.loaded as i64),
+                        t("{}"),
+                        at(x.begun_ms),
+                        at(x.begun_ms),
+                        at(x.finished_ms),
+                        at(x.finished_ms),
+                        t("{}"),
+                        x.reason.clone().map_or(Value::Null, Value::Text),
+                        tracking,
+                        Value::Null,
+                        n(x.id as i64),
                     ]
                 })
                 .collect(),
@@ -213,34 +353,92 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
             store
                 .all_txns()
                 .iter()
-                .filter_map(|x| Some(vec![n(x.id as i64), t(x.label.clone()), t(x.database.clone()), t(x.tracking.clone()?), t(x.source.clone()), n(x.id as i64)]))
+                .filter_map(|x| {
+                    Some(vec![
+                        n(x.id as i64),
+                        t(x.label.clone()),
+                        t(x.database.clone()),
+                        t(x.tracking.clone()?),
+                        t(x.source.clone()),
+                        n(x.id as i64),
+                    ])
+                })
                 .collect(),
         ),
-        "key_column_usage" => ("CONSTRAINT_CATALOG:512 CONSTRAINT_SCHEMA CONSTRAINT_NAME TABLE_CATALOG:512 TABLE_SCHEMA TABLE_NAME COLUMN_NAME ORDINAL_POSITION:i POSITION_IN_UNIQUE_CONSTRAINT:i REFERENCED_TABLE_SCHEMA REFERENCED_TABLE_NAME REFERENCED_COLUMN_NAME", Vec::new()),
-        "statistics" => ("TABLE_CATALOG:512 TABLE_SCHEMA TABLE_NAME NON_UNIQUE:i INDEX_SCHEMA INDEX_NAME SEQ_IN_INDEX:i COLUMN_NAME COLLATION CARDINALITY:i SUB_PART:i PACKED NULLABLE INDEX_TYPE COMMENT INDEX_COMMENT", Vec::new()),
-        "referential_constraints" => ("CONSTRAINT_CATALOG:512 CONSTRAINT_SCHEMA CONSTRAINT_NAME UNIQUE_CONSTRAINT_CATALOG UNIQUE_CONSTRAINT_SCHEMA UNIQUE_CONSTRAINT_NAME MATCH_OPTION UPDATE_RULE DELETE_RULE TABLE_NAME REFERENCED_TABLE_NAME", Vec::new()),
-        "table_constraints" => ("CONSTRAINT_CATALOG:512 CONSTRAINT_SCHEMA CONSTRAINT_NAME TABLE_SCHEMA TABLE_NAME CONSTRAINT_TYPE", Vec::new()),
-        "routines" => ("SPECIFIC_NAME ROUTINE_CATALOG ROUTINE_SCHEMA ROUTINE_NAME ROUTINE_TYPE DTD_IDENTIFIER ROUTINE_BODY ROUTINE_DEFINITION", Vec::new()),
+        "key_column_usage" => (
+            "CONSTRAINT_CATALOG:512 CONSTRAINT_SCHEMA CONSTRAINT_NAME TABLE_CATALOG:512 TABLE_SCHEMA TABLE_NAME COLUMN_NAME ORDINAL_POSITION:i POSITION_IN_UNIQUE_CONSTRAINT:i REFERENCED_TABLE_SCHEMA REFERENCED_TABLE_NAME REFERENCED_COLUMN_NAME",
+            Vec::new(),
+        ),
+        "statistics" => (
+            "TABLE_CATALOG:512 TABLE_SCHEMA TABLE_NAME NON_UNIQUE:i INDEX_SCHEMA INDEX_NAME SEQ_IN_INDEX:i COLUMN_NAME COLLATION CARDINALITY:i SUB_PART:i PACKED NULLABLE INDEX_TYPE COMMENT INDEX_COMMENT",
+            Vec::new(),
+        ),
+        "referential_constraints" => (
+            "CONSTRAINT_CATALOG:512 CONSTRAINT_SCHEMA CONSTRAINT_NAME UNIQUE_CONSTRAINT_CATALOG UNIQUE_CONSTRAINT_SCHEMA UNIQUE_CONSTRAINT_NAME MATCH_OPTION UPDATE_RULE DELETE_RULE TABLE_NAME REFERENCED_TABLE_NAME",
+            Vec::new(),
+        ),
+        "table_constraints" => (
+            "CONSTRAINT_CATALOG:512 CONSTRAINT_SCHEMA CONSTRAINT_NAME TABLE_SCHEMA TABLE_NAME CONSTRAINT_TYPE",
+            Vec::new(),
+        ),
+        "routines" => (
+            "SPECIFIC_NAME ROUTINE_CATALOG ROUTINE_SCHEMA ROUTINE_NAME ROUTINE_TYPE DTD_IDENTIFIER ROUTINE_BODY ROUTINE_DEFINITION",
+            Vec::new(),
+        ),
         "triggers" | "events" => ("NAME", Vec::new()),
-        "materialized_views" => ("MATERIALIZED_VIEW_ID:i TABLE_SCHEMA TABLE_NAME REFRESH_TYPE IS_ACTIVE INACTIVE_REASON PARTITION_TYPE TASK_ID:i TASK_NAME LAST_REFRESH_START_TIME:d LAST_REFRESH_FINISHED_TIME:d LAST_REFRESH_DURATION:f LAST_REFRESH_STATE TABLE_ROWS:i MATERIALIZED_VIEW_DEFINITION", Vec::new()),
-        "tasks" => ("TASK_NAME CREATE_TIME:d SCHEDULE CATALOG DATABASE DEFINITION EXPIRE_TIME:d PROPERTIES CREATOR", Vec::new()),
-        "task_runs" => ("QUERY_ID TASK_NAME CREATE_TIME:d FINISH_TIME:d STATE CATALOG DATABASE DEFINITION EXPIRE_TIME:d ERROR_CODE:i ERROR_MESSAGE PROGRESS EXTRA_MESSAGE PROPERTIES JOB_ID PROCESS_TIME:d", Vec::new()),
+        "materialized_views" => (
+            "MATERIALIZED_VIEW_ID:i TABLE_SCHEMA TABLE_NAME REFRESH_TYPE IS_ACTIVE INACTIVE_REASON PARTITION_TYPE TASK_ID:i TASK_NAME LAST_REFRESH_START_TIME:d LAST_REFRESH_FINISHED_TIME:d LAST_REFRESH_DURATION:f LAST_REFRESH_STATE TABLE_ROWS:i MATERIALIZED_VIEW_DEFINITION",
+            Vec::new(),
+        ),
+        "tasks" => (
+            "TASK_NAME CREATE_TIME:d SCHEDULE CATALOG DATABASE DEFINITION EXPIRE_TIME:d PROPERTIES CREATOR",
+            Vec::new(),
+        ),
+        "task_runs" => (
+            "QUERY_ID TASK_NAME CREATE_TIME:d FINISH_TIME:d STATE CATALOG DATABASE DEFINITION EXPIRE_TIME:d ERROR_CODE:i ERROR_MESSAGE PROGRESS EXTRA_MESSAGE PROPERTIES JOB_ID PROCESS_TIME:d",
+            Vec::new(),
+        ),
         "global_variables" | "session_variables" | "verbose_session_variables" => (
             "VARIABLE_NAME VARIABLE_VALUE",
-            super::session::VARIABLES.iter().map(|(k, _)| vec![t(*k), session.variable(k).as_text().map_or(Value::Null, Value::Text)]).collect(),
+            super::session::VARIABLES
+                .iter()
+                .map(|(k, _)| vec![t(*k), session.variable(k).as_text().map_or(Value::Null, Value::Text)])
+                .collect(),
         ),
         "be_configs" => ("BE_ID:i NAME VALUE TYPE DEFAULT MUTABLE:i", Vec::new()),
-        "engines" => ("ENGINE SUPPORT COMMENT TRANSACTIONS XA SAVEPOINTS", vec![vec![t("OLAP"), t("YES"), t("Default storage engine of StarRocks"), t("NO"), t("NO"), t("NO")]]),
-        "character_sets" => ("CHARACTER_SET_NAME DEFAULT_COLLATE_NAME DESCRIPTION MAXLEN:i", vec![vec![t("utf8"), t("utf8_general_ci"), t("UTF-8 Unicode"), n(3)]]),
-        "collations" => ("COLLATION_NAME CHARACTER_SET_NAME ID:i IS_DEFAULT IS_COMPILED SORTLEN:i", vec![vec![t("utf8_general_ci"), t("utf8"), n(33), t("Yes"), t("Yes"), n(1)]]),
-        "user_privileges" | "schema_privileges" | "table_privileges" | "column_privileges" => ("GRANTEE TABLE_CATALOG PRIVILEGE_TYPE IS_GRANTABLE", Vec::new()),
+        "engines" => (
+            "ENGINE SUPPORT COMMENT TRANSACTIONS XA SAVEPOINTS",
+            vec![vec![t("OLAP"), t("YES"), t("Default storage engine of StarRocks"), t("NO"), t("NO"), t("NO")]],
+        ),
+        "character_sets" => (
+            "CHARACTER_SET_NAME DEFAULT_COLLATE_NAME DESCRIPTION MAXLEN:i",
+            vec![vec![t("utf8"), t("utf8_general_ci"), t("UTF-8 Unicode"), n(3)]],
+        ),
+        "collations" => (
+            "COLLATION_NAME CHARACTER_SET_NAME ID:i IS_DEFAULT IS_COMPILED SORTLEN:i",
+            vec![vec![t("utf8_general_ci"), t("utf8"), n(33), t("Yes"), t("Yes"), n(1)]],
+        ),
+        "user_privileges" | "schema_privileges" | "table_privileges" | "column_privileges" => {
+            ("GRANTEE TABLE_CATALOG PRIVILEGE_TYPE IS_GRANTABLE", Vec::new())
+        }
         "partitions" => ("TABLE_CATALOG:512 TABLE_SCHEMA TABLE_NAME PARTITION_NAME", Vec::new()),
         "recyclebin_catalogs" => ("TYPE NAME DB_ID:i TABLE_ID:i PARTITION_ID:i DROP_TIME:d", Vec::new()),
-        "warehouse_metrics" => ("WAREHOUSE_ID:i WAREHOUSE_NAME QUEUE_PENDING_LENGTH QUEUE_RUNNING_LENGTH MAX_PENDING_LENGTH MAX_PENDING_TIME_SECOND EARLIEST_QUERY_WAIT_TIME MAX_REQUIRED_SLOTS SUM_REQUIRED_SLOTS REMAIN_SLOTS MAX_SLOTS EXTRA_MESSAGE", Vec::new()),
-        "warehouse_queries" => ("WAREHOUSE_ID:i WAREHOUSE_NAME QUERY_ID STATE EST_COSTS_SLOTS ALLOCATE_SLOTS QUEUED_WAIT_SECONDS QUERY QUERY_START_TIME QUERY_END_TIME QUERY_DURATION EXTRA_MESSAGE", Vec::new()),
+        "warehouse_metrics" => (
+            "WAREHOUSE_ID:i WAREHOUSE_NAME QUEUE_PENDING_LENGTH QUEUE_RUNNING_LENGTH MAX_PENDING_LENGTH MAX_PENDING_TIME_SECOND EARLIEST_QUERY_WAIT_TIME MAX_REQUIRED_SLOTS SUM_REQUIRED_SLOTS REMAIN_SLOTS MAX_SLOTS EXTRA_MESSAGE",
+            Vec::new(),
+        ),
+        "warehouse_queries" => (
+            "WAREHOUSE_ID:i WAREHOUSE_NAME QUERY_ID STATE EST_COSTS_SLOTS ALLOCATE_SLOTS QUEUED_WAIT_SECONDS QUERY QUERY_START_TIME QUERY_END_TIME QUERY_DURATION EXTRA_MESSAGE",
+            Vec::new(),
+        ),
         "be_metrics" | "be_bvars" => ("BE_ID:i NAME LABELS VALUE:i", Vec::new()),
-        "cluster_snapshots" => ("SNAPSHOT_NAME SNAPSHOT_TYPE CREATED_TIME:d FE_JOURNAL_ID:i STARMGR_JOURNAL_ID:i PROPERTIES STORAGE_VOLUME STORAGE_PATH", Vec::new()),
-        "cluster_snapshot_jobs" => ("SNAPSHOT_NAME JOB_ID:i CREATED_TIME:d FINISHED_TIME:d STATE DETAIL_INFO ERROR_MESSAGE", Vec::new()),
+        "cluster_snapshots" => (
+            "SNAPSHOT_NAME SNAPSHOT_TYPE CREATED_TIME:d FE_JOURNAL_ID:i STARMGR_JOURNAL_ID:i PROPERTIES STORAGE_VOLUME STORAGE_PATH",
+            Vec::new(),
+        ),
+        "cluster_snapshot_jobs" => {
+            ("SNAPSHOT_NAME JOB_ID:i CREATED_TIME:d FINISHED_TIME:d STATE DETAIL_INFO ERROR_MESSAGE", Vec::new())
+        }
         _ => return None,
     };
     Some(QueryResult::of(&columns(spec), &rows))

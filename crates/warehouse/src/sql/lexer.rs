@@ -49,7 +49,12 @@ impl Dialect for StarRocksDialect {
     fn supports_multiline_comment_hints(&self) -> bool {
         false
     }
-    fn parse_infix(&self, parser: &mut Parser, expr: &sqlparser::ast::Expr, precedence: u8) -> Option<Result<sqlparser::ast::Expr, ParserError>> {
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        expr: &sqlparser::ast::Expr,
+        precedence: u8,
+    ) -> Option<Result<sqlparser::ast::Expr, ParserError>> {
         if parser.parse_keyword(Keyword::DIV) {
             let right = match parser.parse_subexpr(self.prec_value(sqlparser::dialect::Precedence::MulDivModOp)) {
                 Ok(right) => right,
@@ -219,7 +224,7 @@ impl<'a> Cursor<'a> {
         self.at >= self.tokens.len()
     }
 
-    pub fn next(&mut self) -> Option<&'a Token> {
+    pub fn take(&mut self) -> Option<&'a Token> {
         let token = self.peek();
         self.at += 1;
         token
@@ -311,7 +316,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn string(&mut self) -> SqlResult<String> {
-        match self.next() {
+        match self.take() {
             Some(Token::SingleQuotedString(s) | Token::DoubleQuotedString(s)) => Ok(s.clone()),
             _ => {
                 self.at -= 1;
@@ -323,7 +328,7 @@ impl<'a> Cursor<'a> {
     /// A string, number or word as text.
     pub fn scalar_text(&mut self) -> SqlResult<String> {
         let negative = self.eat_token(&Token::Minus);
-        let text = match self.next() {
+        let text = match self.take() {
             Some(Token::SingleQuotedString(s) | Token::DoubleQuotedString(s)) => s.clone(),
             Some(Token::Number(n, _)) => n.clone(),
             Some(Token::Word(w)) => w.value.clone(),
@@ -336,8 +341,10 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn number(&mut self) -> SqlResult<u64> {
-        match self.next() {
-            Some(Token::Number(n, _)) => n.parse().map_err(|_| SqlError::syntax(format!("Invalid numeric literal {n}"))),
+        match self.take() {
+            Some(Token::Number(n, _)) => {
+                n.parse().map_err(|_| SqlError::syntax(format!("Invalid numeric literal {n}")))
+            }
             _ => {
                 self.at -= 1;
                 Err(self.unexpected("number"))
@@ -389,7 +396,7 @@ impl<'a> Cursor<'a> {
         self.expect_token(&Token::LParen)?;
         let from = self.at;
         let mut depth = 1;
-        while let Some(token) = self.next() {
+        while let Some(token) = self.take() {
             match token {
                 Token::LParen => depth += 1,
                 Token::RParen => {
@@ -397,9 +404,7 @@ impl<'a> Cursor<'a> {
                     if depth == 0 {
                         let inner = self.at - 1;
                         return Ok(match (self.tokens.get(from), inner > from) {
-                            (Some(a), true) => {
-                                self.text.get(a.start..self.tokens[inner - 1].end).unwrap_or_default()
-                            }
+                            (Some(a), true) => self.text.get(a.start..self.tokens[inner - 1].end).unwrap_or_default(),
                             _ => "",
                         });
                     }
@@ -474,7 +479,8 @@ impl<'a> Cursor<'a> {
                 self.eat(&["PRECISION"]);
                 SqlType::Double
             }
-            "DECIMAL" | "NUMERIC" | "DECIMALV2" | "DECIMAL32" | "DECIMAL64" | "DECIMAL128" | "DECIMAL256" | "NUMBER" => {
+            "DECIMAL" | "NUMERIC" | "DECIMALV2" | "DECIMAL32" | "DECIMAL64" | "DECIMAL128" | "DECIMAL256"
+            | "NUMBER" => {
                 let (mut p, mut s) = match upper.as_str() {
                     "DECIMALV2" => (27, 9),
                     _ => (10, 0),
@@ -488,10 +494,14 @@ impl<'a> Cursor<'a> {
                     self.expect_token(&Token::RParen)?;
                 }
                 if !(1..=76).contains(&p) {
-                    return Err(SqlError::analysis(format!("DECIMAL's precision should range from 1 to 76, but is {p}")));
+                    return Err(SqlError::analysis(format!(
+                        "DECIMAL's precision should range from 1 to 76, but is {p}"
+                    )));
                 }
                 if s > p {
-                    return Err(SqlError::analysis(format!("Scale of decimal must between 0 and precision {p}, but is {s}")));
+                    return Err(SqlError::analysis(format!(
+                        "Scale of decimal must between 0 and precision {p}, but is {s}"
+                    )));
                 }
                 SqlType::Decimal(p as u8, s as u8)
             }

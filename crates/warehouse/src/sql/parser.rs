@@ -48,7 +48,9 @@ pub fn parse_query(sql: &str) -> SqlResult<Box<ast::Query>> {
 /// An expression of its own, such as a generated column's.
 pub fn parse_expression(sql: &str) -> SqlResult<ast::Expr> {
     let all = statements(sql)?;
-    let Some((text, tokens)) = all.into_iter().next() else { return Err(SqlError::syntax("an expression is expected")) };
+    let Some((text, tokens)) = all.into_iter().next() else {
+        return Err(SqlError::syntax("an expression is expected"));
+    };
     expression(&text, &split_angles(&tokens))
 }
 
@@ -72,7 +74,10 @@ fn syntax(e: sqlparser::parser::ParserError) -> SqlError {
 }
 
 /// Runs sqlparser on the rest of the cursor's tokens; the cursor goes to the end.
-fn with_parser<T>(c: &mut Cursor<'_>, read: impl FnOnce(&mut Parser<'_>) -> Result<T, sqlparser::parser::ParserError>) -> SqlResult<T> {
+fn with_parser<T>(
+    c: &mut Cursor<'_>,
+    read: impl FnOnce(&mut Parser<'_>) -> Result<T, sqlparser::parser::ParserError>,
+) -> SqlResult<T> {
     let dialect = StarRocksDialect::default();
     let tokens = rewrite_tokens(c.text, &c.tokens[c.at.min(c.tokens.len())..])?;
     let mut parser = Parser::new(&dialect).with_recursion_limit(200).with_tokens(tokens);
@@ -80,7 +85,10 @@ fn with_parser<T>(c: &mut Cursor<'_>, read: impl FnOnce(&mut Parser<'_>) -> Resu
     if parser.peek_token().token != Token::EOF {
         return Err(SqlError::new(
             1064,
-            format!("Getting syntax error. Detail message: Unexpected input '{}', the most similar input is {{<EOF>}}.", parser.peek_token()),
+            format!(
+                "Getting syntax error. Detail message: Unexpected input '{}', the most similar input is {{<EOF>}}.",
+                parser.peek_token()
+            ),
         ));
     }
     c.at = c.tokens.len();
@@ -94,7 +102,11 @@ pub fn query(c: &mut Cursor<'_>) -> SqlResult<Box<ast::Query>> {
 /// A CAST's type as a word sqlparser takes for a custom type.
 fn type_word(t: &SqlType) -> Token {
     let text = serde_json::to_string(t).unwrap_or_default();
-    Token::Word(Word { value: format!("{TYPE_PREFIX}{}", hex::encode(text)), quote_style: Some('`'), keyword: Keyword::NoKeyword })
+    Token::Word(Word {
+        value: format!("{TYPE_PREFIX}{}", hex::encode(text)),
+        quote_style: Some('`'),
+        keyword: Keyword::NoKeyword,
+    })
 }
 
 /// The type of [`type_word`].
@@ -143,7 +155,8 @@ fn rewrite_tokens(text: &str, tokens: &[Lexeme]) -> SqlResult<Vec<Token>> {
                     continue;
                 }
                 // ARRAY<INT>[1] and MAP<INT,INT>{1:2}: the elements say it.
-                if matches!(upper.as_str(), "ARRAY" | "MAP") && tokens.get(i + 1).is_some_and(|t| t.token == Token::Lt) {
+                if matches!(upper.as_str(), "ARRAY" | "MAP") && tokens.get(i + 1).is_some_and(|t| t.token == Token::Lt)
+                {
                     let mut c = Cursor { text, tokens, at: i };
                     if let Ok(sql_type) = c.sql_type() {
                         let (open, close) = match c.peek() {
@@ -216,7 +229,10 @@ fn rewrite_tokens(text: &str, tokens: &[Lexeme]) -> SqlResult<Vec<Token>> {
                 }
             }
             Token::Arrow => {
-                if matches!(tokens.get(i + 1).map(|t| &t.token), Some(Token::SingleQuotedString(_) | Token::DoubleQuotedString(_))) {
+                if matches!(
+                    tokens.get(i + 1).map(|t| &t.token),
+                    Some(Token::SingleQuotedString(_) | Token::DoubleQuotedString(_))
+                ) {
                     out.push(Token::HashArrow);
                     i += 1;
                     continue;
@@ -257,10 +273,10 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
     };
     match first.as_str() {
         "SELECT" | "WITH" | "(" | "VALUES" => {
-            if first == "WITH" {
-                if let Some(s) = with_dml(c)? {
-                    return Ok(s);
-                }
+            if first == "WITH"
+                && let Some(s) = with_dml(c)?
+            {
+                return Ok(s);
             }
             query(c).map(Statement::Query)
         }
@@ -385,8 +401,8 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             c.rest();
             Ok(Statement::Unsupported("users, roles and privileges".into()))
         }
-        "SUBMIT" | "BACKUP" | "RESTORE" | "EXPORT" | "LOAD" | "CANCEL" | "PAUSE" | "RESUME" | "STOP" | "CALL" | "INSTALL"
-        | "UNINSTALL" | "TRACE" | "MERGE" => {
+        "SUBMIT" | "BACKUP" | "RESTORE" | "EXPORT" | "LOAD" | "CANCEL" | "PAUSE" | "RESUME" | "STOP" | "CALL"
+        | "INSTALL" | "UNINSTALL" | "TRACE" | "MERGE" => {
             c.rest();
             Ok(Statement::Unsupported(first))
         }
@@ -411,7 +427,11 @@ fn with_dml(c: &mut Cursor<'_>) -> SqlResult<Option<Statement>> {
                         let dialect = StarRocksDialect::default();
                         let mut tokens = rewrite_tokens(c.text, with_tokens)?;
                         tokens.extend([plain_word("SELECT"), Token::Number("1".into(), false)]);
-                        let q = Parser::new(&dialect).with_recursion_limit(200).with_tokens(tokens).parse_query().map_err(syntax)?;
+                        let q = Parser::new(&dialect)
+                            .with_recursion_limit(200)
+                            .with_tokens(tokens)
+                            .parse_query()
+                            .map_err(syntax)?;
                         c.at = at;
                         return if upper == "UPDATE" { update(c, q.with) } else { delete(c, q.with) }.map(Some);
                     }
@@ -555,12 +575,12 @@ pub fn set_var_hints(text: &str) -> Vec<(String, String)> {
     while let Some(at) = lower[from..].find("set_var") {
         let start = from + at + 7;
         from = start;
-        if let (Some(open), Some(close)) = (lower[start..].find('('), lower[start..].find(')')) {
-            if open < close {
-                for pair in text[start + open + 1..start + close].split(',') {
-                    if let Some((k, v)) = pair.split_once('=') {
-                        out.push((k.trim().to_ascii_lowercase(), v.trim().trim_matches(['\'', '"']).to_string()));
-                    }
+        if let (Some(open), Some(close)) = (lower[start..].find('('), lower[start..].find(')'))
+            && open < close
+        {
+            for pair in text[start + open + 1..start + close].split(',') {
+                if let Some((k, v)) = pair.split_once('=') {
+                    out.push((k.trim().to_ascii_lowercase(), v.trim().trim_matches(['\'', '"']).to_string()));
                 }
             }
         }
@@ -628,7 +648,12 @@ fn insert(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             insert.properties = c.properties()?;
         } else if c.eat(&["BY", "NAME"]) {
             insert.by_name = true;
-        } else if c.peek() == Some(&Token::LParen) && insert.columns.is_empty() && !c.is_word(1, "SELECT") && !c.is_word(1, "WITH") && c.peek_at(1) != Some(&Token::LParen) {
+        } else if c.peek() == Some(&Token::LParen)
+            && insert.columns.is_empty()
+            && !c.is_word(1, "SELECT")
+            && !c.is_word(1, "WITH")
+            && c.peek_at(1) != Some(&Token::LParen)
+        {
             insert.columns = c.ident_list()?;
         } else {
             break;
@@ -658,9 +683,7 @@ fn update(c: &mut Cursor<'_>, with: Option<ast::With>) -> SqlResult<Statement> {
     c.at += 1;
     let name = c.name()?;
     let mut alias = None;
-    if c.eat(&["AS"]) {
-        alias = Some(c.ident()?);
-    } else if !c.looking_at(&["SET"]) {
+    if c.eat(&["AS"]) || !c.looking_at(&["SET"]) {
         alias = Some(c.ident()?);
     }
     c.expect(&["SET"])?;
@@ -673,7 +696,11 @@ fn update(c: &mut Cursor<'_>, with: Option<ast::With>) -> SqlResult<Statement> {
             p.expect_token(&Token::Eq)?;
             Ok((column.value, p.parse_expr()?))
         })?;
-        let from = if p.parse_keyword(Keyword::FROM) { p.parse_comma_separated(Parser::parse_table_and_joins)? } else { Vec::new() };
+        let from = if p.parse_keyword(Keyword::FROM) {
+            p.parse_comma_separated(Parser::parse_table_and_joins)?
+        } else {
+            Vec::new()
+        };
         let selection = if p.parse_keyword(Keyword::WHERE) { Some(p.parse_expr()?) } else { None };
         Ok((assignments, from, selection))
     })?;
@@ -685,14 +712,16 @@ fn delete(c: &mut Cursor<'_>, with: Option<ast::With>) -> SqlResult<Statement> {
     c.expect(&["FROM"])?;
     let name = c.name()?;
     let mut alias = None;
-    if c.eat(&["AS"]) {
-        alias = Some(c.ident()?);
-    } else if !c.done() && !["PARTITION", "PARTITIONS", "USING", "WHERE"].iter().any(|w| c.is_word(0, w)) {
+    if c.eat(&["AS"]) || !c.done() && !["PARTITION", "PARTITIONS", "USING", "WHERE"].iter().any(|w| c.is_word(0, w)) {
         alias = Some(c.ident()?);
     }
     let partitions = partition_names(c)?;
     let (using, selection) = with_parser(c, |p| {
-        let using = if p.parse_keyword(Keyword::USING) { p.parse_comma_separated(Parser::parse_table_and_joins)? } else { Vec::new() };
+        let using = if p.parse_keyword(Keyword::USING) {
+            p.parse_comma_separated(Parser::parse_table_and_joins)?
+        } else {
+            Vec::new()
+        };
         let selection = if p.parse_keyword(Keyword::WHERE) { Some(p.parse_expr()?) } else { None };
         Ok((using, selection))
     })?;
@@ -701,15 +730,25 @@ fn delete(c: &mut Cursor<'_>, with: Option<ast::With>) -> SqlResult<Statement> {
 
 fn set(c: &mut Cursor<'_>) -> SqlResult<Statement> {
     c.at += 1;
-    if c.eat(&["NAMES"]) || c.eat(&["CHARACTER", "SET"]) || c.eat(&["CHARSET"]) || c.looking_at(&["PASSWORD"]) || c.looking_at(&["PROPERTY"])
-        || c.looking_at(&["ROLE"]) || c.looking_at(&["DEFAULT"]) || c.looking_at(&["WAREHOUSE"])
+    if c.eat(&["NAMES"])
+        || c.eat(&["CHARACTER", "SET"])
+        || c.eat(&["CHARSET"])
+        || c.looking_at(&["PASSWORD"])
+        || c.looking_at(&["PROPERTY"])
+        || c.looking_at(&["ROLE"])
+        || c.looking_at(&["DEFAULT"])
+        || c.looking_at(&["WAREHOUSE"])
     {
         c.rest();
         return Ok(Statement::Nothing);
     }
     if c.eat(&["CATALOG"]) {
         let name = c.ident()?;
-        return Ok(if name.eq_ignore_ascii_case("default_catalog") { Statement::Nothing } else { Statement::Unsupported("external catalogs".into()) });
+        return Ok(if name.eq_ignore_ascii_case("default_catalog") {
+            Statement::Nothing
+        } else {
+            Statement::Unsupported("external catalogs".into())
+        });
     }
     let mut out = Vec::new();
     loop {
@@ -722,7 +761,7 @@ fn set(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             c.rest();
             return Ok(Statement::Nothing);
         }
-        let mut name = match c.next() {
+        let mut name = match c.take() {
             Some(Token::Word(w)) => w.value.clone(),
             Some(Token::AtSign) => format!("@{}", c.ident()?),
             _ => {
@@ -759,7 +798,15 @@ fn show(c: &mut Cursor<'_>) -> SqlResult<Statement> {
     for scope in ["GLOBAL", "SESSION", "LOCAL"] {
         c.eat(&[scope]);
     }
-    let mut show = Show { what: String::new(), name: None, from: None, like: None, selection: None, order_by: Vec::new(), limit: None };
+    let mut show = Show {
+        what: String::new(),
+        name: None,
+        from: None,
+        like: None,
+        selection: None,
+        order_by: Vec::new(),
+        limit: None,
+    };
     let mut words = Vec::new();
     if c.eat(&["CREATE"]) {
         let kind = c.ident()?.to_uppercase();

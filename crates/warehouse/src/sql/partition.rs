@@ -151,7 +151,11 @@ pub fn truncated_range(expression: &str, value: &Value, sql_type: &SqlType) -> O
         _ => return None,
     };
     let text = |us: i64| {
-        if *sql_type == SqlType::Date { crate::time::date_text(us.div_euclid(crate::time::DAY_US) as i32) } else { crate::time::datetime_text(us) }
+        if *sql_type == SqlType::Date {
+            crate::time::date_text(us.div_euclid(crate::time::DAY_US) as i32)
+        } else {
+            crate::time::datetime_text(us)
+        }
     };
     Some(PartitionRange::Range { lower: Some(vec![Some(text(start))]), upper: vec![Some(text(end))] })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use datafusion::catalog::{TableProvider, TableFunctionArgs};
+use datafusion::catalog::{TableFunctionArgs, TableProvider};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, Result as DfResult, TableReference, plan_datafusion_err};
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
@@ -75,9 +75,7 @@ impl QueryResult {
         let mut out = Vec::with_capacity(self.rows());
         for batch in &self.batches {
             for row in 0..batch.num_rows() {
-                out.push(
-                    batch.columns().iter().zip(&self.types).map(|(c, t)| Value::get(c, t, row)).collect(),
-                );
+                out.push(batch.columns().iter().zip(&self.types).map(|(c, t)| Value::get(c, t, row)).collect());
             }
         }
         out
@@ -141,14 +139,20 @@ impl Planner {
         options.sql_parser.map_string_types_to_utf8view = false;
         options.execution.collect_statistics = false;
         let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(StarRocksExpressions)];
-        let state = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+        let state =
+            SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
         planners.extend(state.expr_planners().iter().cloned());
         let state = SessionStateBuilder::new_from_existing(state).with_expr_planners(planners).build();
         Ok(Planner { state, scalar: functions::scalar_functions(), aggregate: functions::aggregate::functions() })
     }
 
     /// Plans a query; the result's column names are found from the query's own text.
-    pub fn plan(&self, scope: &Scope<'_>, query: &ast::Query, params: Vec<Value>) -> SqlResult<(LogicalPlan, Vec<String>)> {
+    pub fn plan(
+        &self,
+        scope: &Scope<'_>,
+        query: &ast::Query,
+        params: Vec<Value>,
+    ) -> SqlResult<(LogicalPlan, Vec<String>)> {
         let mut query = query.clone();
         let names = output_names(&query);
         Rewriter::new(scope.facts, params).query(&mut query)?;
@@ -233,7 +237,9 @@ fn output_names(query: &ast::Query) -> Vec<Option<String>> {
                     ast::SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
                     ast::SelectItem::UnnamedExpr(e) => Some(match e {
                         ast::Expr::Identifier(i) => i.value.clone(),
-                        ast::Expr::CompoundIdentifier(parts) => parts.last().map(|p| p.value.clone()).unwrap_or_default(),
+                        ast::Expr::CompoundIdentifier(parts) => {
+                            parts.last().map(|p| p.value.clone()).unwrap_or_default()
+                        }
                         other => other.to_string(),
                     }),
                     _ => None,
@@ -279,7 +285,9 @@ fn unique_items(body: &mut ast::SetExpr) {
             for item in &mut select.projection {
                 let name = match item {
                     ast::SelectItem::UnnamedExpr(e) => match e {
-                        ast::Expr::CompoundIdentifier(parts) => parts.last().map(|p| p.value.to_lowercase()).unwrap_or_default(),
+                        ast::Expr::CompoundIdentifier(parts) => {
+                            parts.last().map(|p| p.value.to_lowercase()).unwrap_or_default()
+                        }
                         ast::Expr::Identifier(i) => i.value.to_lowercase(),
                         e => e.to_string().to_lowercase(),
                     },
@@ -290,7 +298,10 @@ fn unique_items(body: &mut ast::SetExpr) {
                 *n += 1;
                 if *n > 1 {
                     let alias = ast::Ident::with_quote('`', format!("{name}\u{2}{n}"));
-                    *item = match std::mem::replace(item, ast::SelectItem::Wildcard(ast::WildcardAdditionalOptions::default())) {
+                    *item = match std::mem::replace(
+                        item,
+                        ast::SelectItem::Wildcard(ast::WildcardAdditionalOptions::default()),
+                    ) {
                         ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => {
                             ast::SelectItem::ExprWithAlias { expr, alias }
                         }
@@ -338,13 +349,19 @@ impl ContextProvider for Provider<'_> {
             return virtual_source(QueryResult::of(&[("dummy", SqlType::TinyInt)], &[vec![Value::int(0)]]));
         }
         let database = database.or_else(|| self.scope.database.clone());
-        if let Some(db) = &database {
-            if db.eq_ignore_ascii_case("information_schema") || db.eq_ignore_ascii_case("sys") || db.eq_ignore_ascii_case("_statistics_") {
-                return match (self.scope.virtual_table)(&db.to_lowercase(), &table.to_lowercase()) {
-                    Some(result) => virtual_source(result),
-                    None => Err(SqlError::new(5502, format!("Getting analyzing error. Detail message: Unknown table '{db}.{table}'.")).into()),
-                };
-            }
+        if let Some(db) = &database
+            && (db.eq_ignore_ascii_case("information_schema")
+                || db.eq_ignore_ascii_case("sys")
+                || db.eq_ignore_ascii_case("_statistics_"))
+        {
+            return match (self.scope.virtual_table)(&db.to_lowercase(), &table.to_lowercase()) {
+                Some(result) => virtual_source(result),
+                None => Err(SqlError::new(
+                    5502,
+                    format!("Getting analyzing error. Detail message: Unknown table '{db}.{table}'."),
+                )
+                .into()),
+            };
         }
         let mut parts = table.split('\u{1}');
         let plain = parts.next().unwrap_or_default().to_string();
@@ -363,7 +380,11 @@ impl ContextProvider for Provider<'_> {
             return Ok(provider_as_source(provider));
         }
         let condition = super::partition::selection(&version.def, &partitions)?;
-        let plan = datafusion::logical_expr::LogicalPlanBuilder::scan(TableReference::bare("t"), provider_as_source(provider), None)?;
+        let plan = datafusion::logical_expr::LogicalPlanBuilder::scan(
+            TableReference::bare("t"),
+            provider_as_source(provider),
+            None,
+        )?;
         let schema = plan.schema().as_ref().clone();
         let mut condition = condition;
         Rewriter::new(self.scope.facts, Vec::new()).expression(&mut condition)?;
@@ -555,17 +576,21 @@ pub fn meet(left: Expr, right: Expr, schema: &DFSchema) -> DfResult<(Expr, Expr)
     let (a, b) = (type_of(&left, schema)?, type_of(&right, schema)?);
     // A text constant beside a typed column takes the column's type when it has a value there.
     for (constant, other, other_type, flip) in [(&left, &right, &b, false), (&right, &left, &a, true)] {
-        if let Some(text) = literal_text(constant) {
-            if !other_type.is_text() && *other_type != SqlType::Null && !other_type.is_nested() && literal_text(other).is_none() {
-                if let Some(v) = Value::Text(text.clone()).cast(other_type) {
-                    let back = v.cast(&SqlType::STRING).and_then(|v| v.as_text());
-                    let exact = back.as_deref() == Some(text.trim()) || matches!(other_type, SqlType::DateTime | SqlType::Decimal(..) | SqlType::Double)
-                        || (*other_type == SqlType::Date && Value::Text(text.clone()).as_datetime().is_some_and(|t| t % crate::time::DAY_US == 0));
-                    if exact {
-                        let c = cast_to(constant.clone(), other_type)?;
-                        return Ok(if flip { (other.clone(), c) } else { (c, other.clone()) });
-                    }
-                }
+        if let Some(text) = literal_text(constant)
+            && !other_type.is_text()
+            && *other_type != SqlType::Null
+            && !other_type.is_nested()
+            && literal_text(other).is_none()
+            && let Some(v) = Value::Text(text.clone()).cast(other_type)
+        {
+            let back = v.cast(&SqlType::STRING).and_then(|v| v.as_text());
+            let exact = back.as_deref() == Some(text.trim())
+                || matches!(other_type, SqlType::DateTime | SqlType::Decimal(..) | SqlType::Double)
+                || (*other_type == SqlType::Date
+                    && Value::Text(text.clone()).as_datetime().is_some_and(|t| t % crate::time::DAY_US == 0));
+            if exact {
+                let c = cast_to(constant.clone(), other_type)?;
+                return Ok(if flip { (other.clone(), c) } else { (c, other.clone()) });
             }
         }
     }
@@ -616,7 +641,9 @@ impl ExprPlanner for StarRocksExpressions {
         if matches!(e.op, Op::And | Op::Or) {
             let (a, b) = (type_of(&e.left, schema)?, type_of(&e.right, schema)?);
             let op = if e.op == Op::And { Operator::And } else { Operator::Or };
-            let boolean = |e: Expr, t: SqlType| if t == SqlType::Boolean || t == SqlType::Null { Ok(e) } else { cast_to(e, &SqlType::Boolean) };
+            let boolean = |e: Expr, t: SqlType| {
+                if t == SqlType::Boolean || t == SqlType::Null { Ok(e) } else { cast_to(e, &SqlType::Boolean) }
+            };
             return Ok(PlannerResult::Planned(binary_expr(boolean(e.left, a)?, op, boolean(e.right, b)?)));
         }
         Ok(PlannerResult::Original(e))

@@ -28,10 +28,7 @@ const STREAMS: usize = 2;
 /// Column names are lower case for planning; names in results are put back by the session.
 pub fn planning_schema(def: &TableDef) -> SchemaRef {
     Arc::new(Schema::new(
-        def.columns
-            .iter()
-            .map(|c| c.sql_type.field(&c.name.to_lowercase(), true))
-            .collect::<Vec<_>>(),
+        def.columns.iter().map(|c| c.sql_type.field(&c.name.to_lowercase(), true)).collect::<Vec<_>>(),
     ))
 }
 
@@ -233,7 +230,14 @@ impl TableProvider for WarehouseTable {
                     if !zones.iter().all(|(c, low, high)| {
                         // A zone speaks of the stored type; a column whose type changed is not pruned.
                         match view.segment.column(*c) {
-                            Some(a) if self.version.def.columns.iter().any(|d| d.id == *c && d.sql_type.arrow() == *a.data_type()) => {
+                            Some(a)
+                                if self
+                                    .version
+                                    .def
+                                    .columns
+                                    .iter()
+                                    .any(|d| d.id == *c && d.sql_type.arrow() == *a.data_type()) =>
+                            {
                                 view.segment.may_contain(*c, *low, *high)
                             }
                             _ => true,
@@ -254,12 +258,21 @@ impl TableProvider for WarehouseTable {
         let mut partitions: Vec<Arc<dyn PartitionStream>> = work
             .chunks(per_stream)
             .map(|w| {
-                Arc::new(Scan { def: self.version.def.clone(), schema: schema.clone(), columns: columns.clone(), work: w.to_vec() })
-                    as Arc<dyn PartitionStream>
+                Arc::new(Scan {
+                    def: self.version.def.clone(),
+                    schema: schema.clone(),
+                    columns: columns.clone(),
+                    work: w.to_vec(),
+                }) as Arc<dyn PartitionStream>
             })
             .collect();
         if partitions.is_empty() {
-            partitions.push(Arc::new(Scan { def: self.version.def.clone(), schema: schema.clone(), columns, work: Vec::new() }));
+            partitions.push(Arc::new(Scan {
+                def: self.version.def.clone(),
+                schema: schema.clone(),
+                columns,
+                work: Vec::new(),
+            }));
         }
         Ok(Arc::new(StreamingTableExec::try_new(schema, partitions, None, None, false, limit)?))
     }

@@ -151,28 +151,36 @@ impl VisitorMut for Rewriter<'_> {
                 let name = f.name.to_string().to_lowercase().replace('`', "");
                 let mut args = arg_exprs(f);
                 match name.as_str() {
-                    "timestampadd" | "timestampdiff" | "date_diff" | "dateadd" | "date_trunc" | "time_slice" | "date_slice" | "date_floor" | "date_ceil"
+                    "timestampadd" | "timestampdiff" | "date_diff" | "dateadd" | "date_trunc" | "time_slice"
+                    | "date_slice" | "date_floor" | "date_ceil"
                         if !args.is_empty() =>
                     {
-                        if matches!(name.as_str(), "timestampadd" | "timestampdiff" | "date_diff" | "dateadd") {
-                            if let Some(unit) = unit_text(&args[0]) {
-                                args[0] = text(unit);
-                            }
+                        if matches!(name.as_str(), "timestampadd" | "timestampdiff" | "date_diff" | "dateadd")
+                            && let Some(unit) = unit_text(&args[0])
+                        {
+                            args[0] = text(unit);
                         }
-                        if matches!(name.as_str(), "time_slice" | "date_slice" | "date_floor" | "date_ceil") {
-                            if let Some(Expr::Interval(i)) = args.get(1) {
-                                let (n, unit) = interval_parts(i);
-                                let mut new = vec![args[0].clone(), n, unit];
-                                new.extend(args.iter().skip(2).map(|e| unit_text(e).map_or_else(|| e.clone(), text)));
-                                args = new;
-                            }
+                        if matches!(name.as_str(), "time_slice" | "date_slice" | "date_floor" | "date_ceil")
+                            && let Some(Expr::Interval(i)) = args.get(1)
+                        {
+                            let (n, unit) = interval_parts(i);
+                            let mut new = vec![args[0].clone(), n, unit];
+                            new.extend(args.iter().skip(2).map(|e| unit_text(e).map_or_else(|| e.clone(), text)));
+                            args = new;
                         }
                         Some(call(&name, args))
                     }
                     "date_add" | "adddate" | "date_sub" | "subdate" | "days_add" | "days_sub" => match args.get(1) {
                         Some(Expr::Interval(i)) => {
                             let (n, unit) = interval_parts(i);
-                            Some(call(if name.ends_with("sub") || name.starts_with("sub") { "__interval_sub" } else { "__interval_add" }, vec![args[0].clone(), n, unit]))
+                            Some(call(
+                                if name.ends_with("sub") || name.starts_with("sub") {
+                                    "__interval_sub"
+                                } else {
+                                    "__interval_add"
+                                },
+                                vec![args[0].clone(), n, unit],
+                            ))
                         }
                         _ => None,
                     },
@@ -180,18 +188,20 @@ impl VisitorMut for Rewriter<'_> {
                     _ => None,
                 }
             }
-            Expr::BinaryOp { left, op: op @ (BinaryOperator::Plus | BinaryOperator::Minus), right } => match (&**left, &**right) {
-                (_, Expr::Interval(i)) => {
-                    let (n, unit) = interval_parts(i);
-                    let name = if *op == BinaryOperator::Plus { "__interval_add" } else { "__interval_sub" };
-                    Some(call(name, vec![(**left).clone(), n, unit]))
+            Expr::BinaryOp { left, op: op @ (BinaryOperator::Plus | BinaryOperator::Minus), right } => {
+                match (&**left, &**right) {
+                    (_, Expr::Interval(i)) => {
+                        let (n, unit) = interval_parts(i);
+                        let name = if *op == BinaryOperator::Plus { "__interval_add" } else { "__interval_sub" };
+                        Some(call(name, vec![(**left).clone(), n, unit]))
+                    }
+                    (Expr::Interval(i), _) if *op == BinaryOperator::Plus => {
+                        let (n, unit) = interval_parts(i);
+                        Some(call("__interval_add", vec![(**right).clone(), n, unit]))
+                    }
+                    _ => None,
                 }
-                (Expr::Interval(i), _) if *op == BinaryOperator::Plus => {
-                    let (n, unit) = interval_parts(i);
-                    Some(call("__interval_add", vec![(**right).clone(), n, unit]))
-                }
-                _ => None,
-            },
+            }
             _ => None,
         };
         if let Some(next) = next {
@@ -220,7 +230,12 @@ impl VisitorMut for Rewriter<'_> {
                     last.quote_style = Some('`');
                 }
                 if alias.is_none() {
-                    *alias = Some(TableAlias { explicit: true, name: Ident::with_quote('`', plain), columns: Vec::new(), at: None });
+                    *alias = Some(TableAlias {
+                        explicit: true,
+                        name: Ident::with_quote('`', plain),
+                        columns: Vec::new(),
+                        at: None,
+                    });
                 }
                 None
             }
@@ -261,7 +276,10 @@ impl VisitorMut for Rewriter<'_> {
             if let (SetExpr::Values(values), true) = (subquery.body.as_ref(), alias.columns.is_empty()) {
                 let width = values.rows.first().map_or(0, |r| r.len());
                 alias.columns = (0..width)
-                    .map(|i| TableAliasColumnDef { name: Ident::with_quote('`', format!("column_{i}")), data_type: None })
+                    .map(|i| TableAliasColumnDef {
+                        name: Ident::with_quote('`', format!("column_{i}")),
+                        data_type: None,
+                    })
                     .collect();
             }
         }
@@ -300,7 +318,8 @@ fn table_function(name: &str, args: Vec<Expr>, alias: Option<TableAlias>) -> Opt
             alias: Some(match alias {
                 Some(mut a) => {
                     if a.columns.is_empty() && args.len() == 1 {
-                        a.columns = vec![TableAliasColumnDef { name: Ident::with_quote('`', "unnest"), data_type: None }];
+                        a.columns =
+                            vec![TableAliasColumnDef { name: Ident::with_quote('`', "unnest"), data_type: None }];
                     }
                     a
                 }
@@ -343,10 +362,10 @@ impl Rewriter<'_> {
                         lower(alias);
                     }
                 }
-                if let Some(Expr::Value(v)) = &mut select.selection {
-                    if let Value::Number(n, _) = &v.value {
-                        v.value = Value::Boolean(n.parse::<f64>().is_ok_and(|f| f != 0.0));
-                    }
+                if let Some(Expr::Value(v)) = &mut select.selection
+                    && let Value::Number(n, _) = &v.value
+                {
+                    v.value = Value::Boolean(n.parse::<f64>().is_ok_and(|f| f != 0.0));
                 }
             }
             SetExpr::SetOperation { left, right, op, .. } => {
@@ -367,10 +386,11 @@ impl Rewriter<'_> {
                     let user = !i.value.starts_with("@@");
                     return Ok(Some(literal(&self.facts.variable(i.value.trim_start_matches('@'), user))));
                 }
-                if i.quote_style.is_none() {
-                    if let Some(constant) = bare_word(&i.value).then(|| self.facts.constant(&i.value.to_lowercase(), &[])).flatten() {
-                        return Ok(Some(constant));
-                    }
+                if i.quote_style.is_none()
+                    && let Some(constant) =
+                        bare_word(&i.value).then(|| self.facts.constant(&i.value.to_lowercase(), &[])).flatten()
+                {
+                    return Ok(Some(constant));
                 }
                 if i.value.eq_ignore_ascii_case("default") {
                     return Ok(None);
@@ -436,7 +456,9 @@ impl Rewriter<'_> {
                 }
             }
             Expr::TypedString(t) => {
-                let to = if t.data_type.to_string().to_uppercase().starts_with("DATE") && !t.data_type.to_string().eq_ignore_ascii_case("datetime") {
+                let to = if t.data_type.to_string().to_uppercase().starts_with("DATE")
+                    && !t.data_type.to_string().eq_ignore_ascii_case("datetime")
+                {
                     SqlType::Date
                 } else {
                     SqlType::DateTime
@@ -455,9 +477,7 @@ impl Rewriter<'_> {
                         *op = BinaryOperator::Or;
                         None
                     }
-                    BinaryOperator::Spaceship => {
-                        Some(Expr::IsNotDistinctFrom(Box::new(l), Box::new(r)))
-                    }
+                    BinaryOperator::Spaceship => Some(Expr::IsNotDistinctFrom(Box::new(l), Box::new(r))),
                     BinaryOperator::HashArrow | BinaryOperator::Arrow => Some(call("json_query", vec![l, r])),
                     BinaryOperator::MyIntegerDivide => Some(call("int_divide", vec![l, r])),
                     BinaryOperator::Custom(c) if c == "&&" => {
@@ -498,9 +518,7 @@ impl Rewriter<'_> {
                 UnaryOperator::Plus => Some((**expr).clone()),
                 _ => None,
             },
-            Expr::Extract { field, expr, .. } => {
-                Some(call(&field.to_string().to_lowercase(), vec![(**expr).clone()]))
-            }
+            Expr::Extract { field, expr, .. } => Some(call(&field.to_string().to_lowercase(), vec![(**expr).clone()])),
             Expr::Substring { expr, substring_from, substring_for, .. } => {
                 let mut args = vec![(**expr).clone()];
                 args.extend(substring_from.as_ref().map(|e| (**e).clone()));
@@ -544,7 +562,9 @@ impl Rewriter<'_> {
                 let mut out = (**root).clone();
                 for access in access_chain.iter() {
                     out = match access {
-                        AccessExpr::Subscript(Subscript::Index { index }) => call("__element", vec![out, index.clone()]),
+                        AccessExpr::Subscript(Subscript::Index { index }) => {
+                            call("__element", vec![out, index.clone()])
+                        }
                         AccessExpr::Dot(Expr::Identifier(i)) => call("__field", vec![out, text(i.value.clone())]),
                         AccessExpr::Dot(other) => call("__field", vec![out, other.clone()]),
                         AccessExpr::Subscript(Subscript::Slice { .. }) => {
@@ -563,10 +583,10 @@ impl Rewriter<'_> {
         let name = f.name.to_string().to_lowercase().replace('`', "");
         let name = name.rsplit('.').next().unwrap_or_default().to_string();
         let args = arg_exprs(f);
-        if f.over.is_none() {
-            if let Some(constant) = self.facts.constant(&name, &args) {
-                return Some(constant);
-            }
+        if f.over.is_none()
+            && let Some(constant) = self.facts.constant(&name, &args)
+        {
+            return Some(constant);
         }
         match name.as_str() {
             "if" if args.len() == 3 => Some(Expr::Case {
@@ -583,10 +603,10 @@ impl Rewriter<'_> {
                 Some(call("array_transform", vec![args[1].clone(), args[0].clone()]))
             }
             "count" if args.is_empty() => {
-                if let FunctionArguments::List(list) = &mut f.args {
-                    if list.args.is_empty() {
-                        list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
-                    }
+                if let FunctionArguments::List(list) = &mut f.args
+                    && list.args.is_empty()
+                {
+                    list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Wildcard)];
                 }
                 None
             }

@@ -49,10 +49,10 @@ pub struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some(txn) = self.transaction.take() {
-            if let Err(e) = self.core.store.abort(txn, "the connection was closed") {
-                tracing::warn!(error = %e.chain(), "cannot give up the transaction of a closed connection");
-            }
+        if let Some(txn) = self.transaction.take()
+            && let Err(e) = self.core.store.abort(txn, "the connection was closed")
+        {
+            tracing::warn!(error = %e.chain(), "cannot give up the transaction of a closed connection");
         }
         for table in self.core.store.temporary_tables(Some(self.id)) {
             if let Err(e) = self.core.store.drop_table(table.id) {
@@ -220,7 +220,11 @@ impl Session {
         self.core.planner.run(plan, names).await
     }
 
-    pub fn scope<'a>(&'a self, facts: &'a SessionFacts, virtual_table: &'a (dyn Fn(&str, &str) -> Option<QueryResult> + Send + Sync)) -> Scope<'a> {
+    pub fn scope<'a>(
+        &'a self,
+        facts: &'a SessionFacts,
+        virtual_table: &'a (dyn Fn(&str, &str) -> Option<QueryResult> + Send + Sync),
+    ) -> Scope<'a> {
         Scope {
             store: &self.core.store,
             database: self.database.clone(),
@@ -315,7 +319,8 @@ impl Session {
     async fn run(&mut self, statement: Statement, text: &str, params: Vec<Value>) -> SqlResult<Outcome> {
         self.last_query_id = uuid::Uuid::new_v4().to_string();
         let hints = parser::set_var_hints(text);
-        let saved: Vec<(String, Option<Value>)> = hints.iter().map(|(k, _)| (k.clone(), self.variables.get(k).cloned())).collect();
+        let saved: Vec<(String, Option<Value>)> =
+            hints.iter().map(|(k, _)| (k.clone(), self.variables.get(k).cloned())).collect();
         for (k, v) in hints {
             self.variables.insert(k, Value::Text(v));
         }
@@ -346,7 +351,12 @@ impl Session {
                 }
                 Ok(Outcome::Rows(crate::core::lines("Explain String", vec!["PLAN FRAGMENT 0".into()])))
             }
-            Statement::Insert(i) => dml::insert(self, *i, params).await,
+            Statement::Insert(i) => {
+                if let InsertSource::Query(q) = &i.source {
+                    self.check_untouched(q)?;
+                }
+                dml::insert(self, *i, params).await
+            }
             Statement::Update { name, alias, assignments, from, selection, with } => {
                 dml::update(self, &name, alias, assignments, from, selection, with, params).await
             }
@@ -363,11 +373,12 @@ impl Session {
             Statement::AlterView { name, columns, query } => ddl::alter_view(self, &name, columns, &query),
             Statement::AlterTable { name, clauses } => ddl::alter_table(self, &name, clauses).await,
             Statement::Truncate { name, partitions } => ddl::truncate(self, &name, partitions).await,
-            Statement::Show(s) => show::show(self, s).await.map(Outcome::Rows),
+            Statement::Show(s) => show::show(self, s).map(Outcome::Rows),
             Statement::Describe { name } => show::describe(self, &name).map(Outcome::Rows),
-            Statement::CreateDatabase { .. } | Statement::DropDatabase { .. } | Statement::DropTable { .. } | Statement::DropView { .. } => {
-                ddl::simple(self, statement)
-            }
+            Statement::CreateDatabase { .. }
+            | Statement::DropDatabase { .. }
+            | Statement::DropTable { .. }
+            | Statement::DropView { .. } => ddl::simple(self, statement),
             Statement::Use(name) => {
                 self.use_database(&name)?;
                 Ok(Outcome::ok())
@@ -406,7 +417,10 @@ impl Session {
                 }
                 let id = self.transaction.unwrap_or(0);
                 let label = self.core.store.txn(id).map(|t| t.label).unwrap_or_default();
-                Ok(Outcome::Done { affected: 0, info: format!("{{'label':'{label}', 'status':'PREPARE', 'txnId':'{id}'}}") })
+                Ok(Outcome::Done {
+                    affected: 0,
+                    info: format!("{{'label':'{label}', 'status':'PREPARE', 'txnId':'{id}'}}"),
+                })
             }
             Statement::Commit => dml::commit(self).await,
             Statement::Rollback => {
@@ -415,7 +429,10 @@ impl Session {
                     Some(id) => {
                         let label = self.core.store.txn(id).map(|t| t.label).unwrap_or_default();
                         self.core.store.abort(id, "rollback")?;
-                        Ok(Outcome::Done { affected: 0, info: format!("{{'label':'{label}', 'status':'ABORTED', 'txnId':'{id}'}}") })
+                        Ok(Outcome::Done {
+                            affected: 0,
+                            info: format!("{{'label':'{label}', 'status':'ABORTED', 'txnId':'{id}'}}"),
+                        })
                     }
                     None => Ok(Outcome::ok()),
                 }
@@ -432,7 +449,12 @@ impl Session {
                     .ok_or_else(|| SqlError::analysis(format!("prepared statement '{name}' is not found")))?;
                 let values = using
                     .iter()
-                    .map(|u| self.user_variables.get(&u.trim_start_matches('@').to_lowercase()).cloned().unwrap_or(Value::Null))
+                    .map(|u| {
+                        self.user_variables
+                            .get(&u.trim_start_matches('@').to_lowercase())
+                            .cloned()
+                            .unwrap_or(Value::Null)
+                    })
                     .collect();
                 Box::pin(self.execute(&sql, values)).await.pop().unwrap_or_else(|| Ok(Outcome::ok()))
             }
@@ -456,24 +478,29 @@ impl Session {
         let mut found = None;
         let _ = ast::visit_relations(query, |name| {
             let parts: Vec<String> = name.0.iter().map(|p| p.to_string().replace('`', "")).collect();
-            if let Ok(table) = self.table(&parts) {
-                if self.touched.contains(&table.id) {
-                    found = Some(table.def().name.clone());
-                }
+            if let Ok(table) = self.table(&parts)
+                && self.touched.contains(&table.id)
+            {
+                found = Some(table.def().name.clone());
             }
             std::ops::ControlFlow::<()>::Continue(())
         });
         match found {
             Some(name) => Err(SqlError::new(
                 5307,
-                format!("Getting analyzing error. Detail message: SELECT cannot read table '{name}' modified earlier in the same transaction."),
+                format!(
+                    "Getting analyzing error. Detail message: SELECT cannot read table '{name}' modified earlier in the same transaction."
+                ),
             )),
             None => Ok(()),
         }
     }
 
     pub fn use_database(&mut self, name: &str) -> SqlResult<()> {
-        if self.core.store.database_id(name).is_none() && !name.eq_ignore_ascii_case("information_schema") && !name.eq_ignore_ascii_case("sys") {
+        if self.core.store.database_id(name).is_none()
+            && !name.eq_ignore_ascii_case("information_schema")
+            && !name.eq_ignore_ascii_case("sys")
+        {
             return Err(SqlError::unknown_database(name));
         }
         self.database = Some(name.to_string());

@@ -1,7 +1,7 @@
 //! SHOW and DESC.
 
 use super::planner::QueryResult;
-use super::rewrite::{Rewriter};
+use super::rewrite::Rewriter;
 use super::session::{Session, VARIABLES};
 use super::statement::Show;
 use crate::catalog::*;
@@ -21,32 +21,32 @@ fn when(ms: i64) -> Value {
 /// A column as SHOW CREATE TABLE prints it.
 pub fn column_text(c: &ColumnDef) -> String {
     use std::fmt::Write as _;
-        let mut line = format!("`{}` {}", c.name, c.sql_type.ddl());
-        if let Some(a) = &c.aggregation {
-            let _ = write!(line, " {}", a.ddl());
+    let mut line = format!("`{}` {}", c.name, c.sql_type.ddl());
+    if let Some(a) = &c.aggregation {
+        let _ = write!(line, " {}", a.ddl());
+    }
+    line.push_str(if c.nullable { " NULL" } else { " NOT NULL" });
+    if c.auto_increment {
+        line.push_str(" AUTO_INCREMENT");
+    }
+    if let Some(g) = &c.generated {
+        let _ = write!(line, " AS {g}");
+    }
+    match &c.default {
+        ColumnDefault::Literal(v) => {
+            let _ = write!(line, " DEFAULT \"{v}\"");
         }
-        line.push_str(if c.nullable { " NULL" } else { " NOT NULL" });
-        if c.auto_increment {
-            line.push_str(" AUTO_INCREMENT");
+        ColumnDefault::CurrentTimestamp(0) => line.push_str(" DEFAULT CURRENT_TIMESTAMP"),
+        ColumnDefault::CurrentTimestamp(p) => {
+            let _ = write!(line, " DEFAULT CURRENT_TIMESTAMP({p})");
         }
-        if let Some(g) = &c.generated {
-            let _ = write!(line, " AS {g}");
+        ColumnDefault::Expression(e) => {
+            let _ = write!(line, " DEFAULT {}", if e.starts_with('(') { e.clone() } else { format!("({e})") });
         }
-        match &c.default {
-            ColumnDefault::Literal(v) => {
-                let _ = write!(line, " DEFAULT \"{v}\"");
-            }
-            ColumnDefault::CurrentTimestamp(0) => line.push_str(" DEFAULT CURRENT_TIMESTAMP"),
-            ColumnDefault::CurrentTimestamp(p) => {
-                let _ = write!(line, " DEFAULT CURRENT_TIMESTAMP({p})");
-            }
-            ColumnDefault::Expression(e) => {
-                let _ = write!(line, " DEFAULT {}", if e.starts_with('(') { e.clone() } else { format!("({e})") });
-            }
-            ColumnDefault::None | ColumnDefault::Null => {}
-        }
-        let _ = write!(line, " COMMENT \"{}\"", c.comment);
-        line
+        ColumnDefault::None | ColumnDefault::Null => {}
+    }
+    let _ = write!(line, " COMMENT \"{}\"", c.comment);
+    line
 }
 
 /// The SHOW CREATE TABLE text, as StarRocks prints it.
@@ -72,21 +72,30 @@ pub fn create_text(def: &TableDef) -> String {
         let names = by.columns.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
         match by.kind {
             PartitionKind::Expression => {
-                if by.expressions.iter().all(|e| e.starts_with('`') && e.ends_with('`') && e.matches('`').count() == 2) {
+                if by.expressions.iter().all(|e| e.starts_with('`') && e.ends_with('`') && e.matches('`').count() == 2)
+                {
                     let _ = writeln!(out, "PARTITION BY ({})", by.expressions.join(","));
                 } else {
                     let _ = writeln!(out, "PARTITION BY {}", by.expressions.join(","));
                 }
             }
             kind => {
-                let _ = writeln!(out, "PARTITION BY {}({names})", if kind == PartitionKind::Range { "RANGE" } else { "LIST" });
+                let _ = writeln!(
+                    out,
+                    "PARTITION BY {}({names})",
+                    if kind == PartitionKind::Range { "RANGE" } else { "LIST" }
+                );
                 out.push('(');
                 let mut parts: Vec<&PartitionDef> = def.partitions.iter().filter(|p| !p.temporary).collect();
                 if kind == PartitionKind::List {
                     parts.sort_by(|a, b| a.name.cmp(&b.name));
                 }
                 let texts: Vec<String> = parts.iter().map(|p| partition_text(p, by.columns.len())).collect();
-                out.push_str(&texts.join(if kind == PartitionKind::Range { ",\n" } else { ",\n  " }).replacen("PARTITION", if kind == PartitionKind::Range { "PARTITION" } else { "\n  PARTITION" }, 1));
+                out.push_str(&texts.join(if kind == PartitionKind::Range { ",\n" } else { ",\n  " }).replacen(
+                    "PARTITION",
+                    if kind == PartitionKind::Range { "PARTITION" } else { "\n  PARTITION" },
+                    1,
+                ));
                 out.push_str(if kind == PartitionKind::Range { ")\n" } else { "\n)\n" });
             }
         }
@@ -115,7 +124,8 @@ pub fn create_text(def: &TableDef) -> String {
 
 fn partition_text(p: &PartitionDef, columns: usize) -> String {
     let bound = |b: &Bound| {
-        let parts: Vec<String> = b.iter().map(|v| v.as_ref().map_or("MAXVALUE".to_string(), |v| format!("\"{v}\""))).collect();
+        let parts: Vec<String> =
+            b.iter().map(|v| v.as_ref().map_or("MAXVALUE".to_string(), |v| format!("\"{v}\""))).collect();
         format!("({})", parts.join(", "))
     };
     match &p.range {
@@ -124,7 +134,8 @@ fn partition_text(p: &PartitionDef, columns: usize) -> String {
         }
         PartitionRange::List(rows) => {
             let one = |row: &Vec<Option<String>>| {
-                let parts: Vec<String> = row.iter().map(|v| v.as_ref().map_or("NULL".to_string(), |v| format!("'{v}'"))).collect();
+                let parts: Vec<String> =
+                    row.iter().map(|v| v.as_ref().map_or("NULL".to_string(), |v| format!("'{v}'"))).collect();
                 if columns > 1 { format!("({})", parts.join(", ")) } else { parts.join(", ") }
             };
             format!("PARTITION {} VALUES IN ({})", p.name, rows.iter().map(one).collect::<Vec<_>>().join(", "))
@@ -159,29 +170,33 @@ pub fn default_text(c: &ColumnDef) -> Value {
 
 pub fn describe(session: &Session, name: &[String]) -> SqlResult<QueryResult> {
     let columns = ["Field", "Type", "Null", "Key", "Default", "Extra"];
-    if let [db, table] = name {
-        if db.eq_ignore_ascii_case("information_schema") {
-            let Some(r) = super::information_schema::table(session, "information_schema", &table.to_lowercase()) else {
-                return Err(SqlError::unknown_table(&format!("{db}.{table}")));
-            };
-            let rows: Vec<Vec<Value>> = r
-                .names
-                .iter()
-                .zip(&r.types)
-                .map(|(n, ty)| {
-                    let ty = match ty {
-                        SqlType::Varchar(crate::types::STRING_LENGTH) => "varchar(2048)".to_string(),
-                        other => desc_type(other),
-                    };
-                    vec![t(n.clone()), t(ty), t("YES"), t("false"), Value::Null, t("")]
-                })
-                .collect();
-            return Ok(QueryResult::texts(&columns, &rows));
-        }
+    if let [db, table] = name
+        && db.eq_ignore_ascii_case("information_schema")
+    {
+        let Some(r) = super::information_schema::table(session, "information_schema", &table.to_lowercase()) else {
+            return Err(SqlError::unknown_table(&format!("{db}.{table}")));
+        };
+        let rows: Vec<Vec<Value>> = r
+            .names
+            .iter()
+            .zip(&r.types)
+            .map(|(n, ty)| {
+                let ty = match ty {
+                    SqlType::Varchar(crate::types::STRING_LENGTH) => "varchar(2048)".to_string(),
+                    other => desc_type(other),
+                };
+                vec![t(n.clone()), t(ty), t("YES"), t("false"), Value::Null, t("")]
+            })
+            .collect();
+        return Ok(QueryResult::texts(&columns, &rows));
     }
     let table = session.table(name)?;
     let def = table.def();
-    let bloom: Vec<String> = def.properties.get("bloom_filter_columns").map(|p| p.split(',').map(|c| c.trim().to_lowercase()).collect()).unwrap_or_default();
+    let bloom: Vec<String> = def
+        .properties
+        .get("bloom_filter_columns")
+        .map(|p| p.split(',').map(|c| c.trim().to_lowercase()).collect())
+        .unwrap_or_default();
     let rows: Vec<Vec<Value>> = def
         .columns
         .iter()
@@ -199,13 +214,20 @@ pub fn describe(session: &Session, name: &[String]) -> SqlResult<QueryResult> {
             if let Some(g) = &c.generated {
                 extra.push(format!("AS {g}"));
             }
-            vec![t(c.name.clone()), t(desc_type(&c.sql_type)), t(if c.nullable { "YES" } else { "NO" }), t(if c.key { "true" } else { "false" }), default_text(c), t(extra.join(" "))]
+            vec![
+                t(c.name.clone()),
+                t(desc_type(&c.sql_type)),
+                t(if c.nullable { "YES" } else { "NO" }),
+                t(if c.key { "true" } else { "false" }),
+                default_text(c),
+                t(extra.join(" ")),
+            ]
         })
         .collect();
     Ok(QueryResult::texts(&columns, &rows))
 }
 
-pub async fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
+pub fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
     let store = &session.core.store;
     let database = |name: &Option<Vec<String>>| -> SqlResult<String> {
         let db = name.as_ref().and_then(|n| n.last().cloned()).or_else(|| session.database.clone());
@@ -249,7 +271,12 @@ pub async fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
         }
         "TEMPORARY TABLES" => {
             let db = database(&show.name)?;
-            let rows: Vec<Vec<Value>> = store.temporary_tables(Some(session.id)).iter().filter(|x| x.def().database == db).map(|x| vec![t(x.def().name.clone())]).collect();
+            let rows: Vec<Vec<Value>> = store
+                .temporary_tables(Some(session.id))
+                .iter()
+                .filter(|x| x.def().database == db)
+                .map(|x| vec![t(x.def().name.clone())])
+                .collect();
             QueryResult::texts(&[&format!("Tables_in_{db}")], &rows)
         }
         "CREATE TABLE" => {
@@ -260,10 +287,13 @@ pub async fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
             }
             QueryResult::texts(&["Table", "Create Table"], &[vec![t(def.name.clone()), t(create_text(&def))]])
         }
-        "CREATE VIEW" => create_view(&*table()?.def())?,
+        "CREATE VIEW" => create_view(&table()?.def())?,
         "CREATE DATABASE" | "CREATE SCHEMA" => {
             let db = database(&show.name)?;
-            QueryResult::texts(&["Database", "Create Database"], &[vec![t(db.clone()), t(format!("CREATE DATABASE `{db}`"))]])
+            QueryResult::texts(
+                &["Database", "Create Database"],
+                &[vec![t(db.clone()), t(format!("CREATE DATABASE `{db}`"))]],
+            )
         }
         "COLUMNS" | "FIELDS" | "FULL COLUMNS" | "FULL FIELDS" => {
             let x = table()?;
@@ -279,7 +309,12 @@ pub async fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
                     if full {
                         row.push(Value::Null);
                     }
-                    row.extend([t(if c.nullable { "YES" } else { "NO" }), t(key), default_text(c), t(if c.auto_increment { "auto_increment" } else { "" })]);
+                    row.extend([
+                        t(if c.nullable { "YES" } else { "NO" }),
+                        t(key),
+                        default_text(c),
+                        t(if c.auto_increment { "auto_increment" } else { "" }),
+                    ]);
                     if full {
                         row.extend([t(""), t(c.comment.clone())]);
                     }
@@ -287,7 +322,10 @@ pub async fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
                 })
                 .collect();
             if full {
-                QueryResult::texts(&["Field", "Type", "Collation", "Null", "Key", "Default", "Extra", "Privileges", "Comment"], &rows)
+                QueryResult::texts(
+                    &["Field", "Type", "Collation", "Null", "Key", "Default", "Extra", "Privileges", "Comment"],
+                    &rows,
+                )
             } else {
                 QueryResult::texts(&["Field", "Type", "Null", "Key", "Default", "Extra"], &rows)
             }
@@ -295,7 +333,8 @@ pub async fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
         "VARIABLES" | "STATUS" => {
             let mut rows: Vec<Vec<Value>> = Vec::new();
             if show.what == "VARIABLES" {
-                let mut names: Vec<String> = VARIABLES.iter().map(|v| v.0.to_string()).chain(session.variables.keys().cloned()).collect();
+                let mut names: Vec<String> =
+                    VARIABLES.iter().map(|v| v.0.to_string()).chain(session.variables.keys().cloned()).collect();
                 names.sort();
                 names.dedup();
                 for n in names {
@@ -313,15 +352,104 @@ pub async fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
             let rows: Vec<Vec<Value>> = jobs
                 .iter()
                 .map(|j| match kind {
-                    "OPTIMIZE" => vec![t(j.id.to_string()), t(j.table.clone()), when(j.created_ms), when(j.created_ms), t(""), t(j.transaction.to_string()), t("FINISHED"), t(""), t("100"), t("86400"), t("")],
-                    "ROLLUP" => vec![t(j.id.to_string()), t(j.table.clone()), when(j.created_ms), when(j.created_ms), t(""), t(""), t(""), t(j.transaction.to_string()), t("FINISHED"), t(""), t(""), t("86400")],
-                    _ => vec![t(j.id.to_string()), t(j.table.clone()), when(j.created_ms), when(j.created_ms), t(j.table.clone()), t(j.table_id.to_string()), t(j.table_id.to_string()), t("1:0"), t(j.transaction.to_string()), t("FINISHED"), t(""), Value::Null, t("86400"), t("default_warehouse")],
+                    "OPTIMIZE" => vec![
+                        t(j.id.to_string()),
+                        t(j.table.clone()),
+                        when(j.created_ms),
+                        when(j.created_ms),
+                        t(""),
+                        t(j.transaction.to_string()),
+                        t("FINISHED"),
+                        t(""),
+                        t("100"),
+                        t("86400"),
+                        t(""),
+                    ],
+                    "ROLLUP" => vec![
+                        t(j.id.to_string()),
+                        t(j.table.clone()),
+                        when(j.created_ms),
+                        when(j.created_ms),
+                        t(""),
+                        t(""),
+                        t(""),
+                        t(j.transaction.to_string()),
+                        t("FINISHED"),
+                        t(""),
+                        t(""),
+                        t("86400"),
+                    ],
+                    _ => vec![
+                        t(j.id.to_string()),
+                        t(j.table.clone()),
+                        when(j.created_ms),
+                        when(j.created_ms),
+                        t(j.table.clone()),
+                        t(j.table_id.to_string()),
+                        t(j.table_id.to_string()),
+                        t("1:0"),
+                        t(j.transaction.to_string()),
+                        t("FINISHED"),
+                        t(""),
+                        Value::Null,
+                        t("86400"),
+                        t("default_warehouse"),
+                    ],
                 })
                 .collect();
             match kind {
-                "OPTIMIZE" => QueryResult::texts(&["JobId", "TableName", "CreateTime", "FinishTime", "Operation", "TransactionId", "State", "Msg", "Progress", "Timeout", "Warehouse"], &rows),
-                "ROLLUP" => QueryResult::texts(&["JobId", "TableName", "CreateTime", "FinishedTime", "BaseIndexName", "RollupIndexName", "RollupId", "TransactionId", "State", "Msg", "Progress", "Timeout"], &rows),
-                _ => QueryResult::texts(&["JobId", "TableName", "CreateTime", "FinishTime", "IndexName", "IndexId", "OriginIndexId", "SchemaVersion", "TransactionId", "State", "Msg", "Progress", "Timeout", "Warehouse"], &rows),
+                "OPTIMIZE" => QueryResult::texts(
+                    &[
+                        "JobId",
+                        "TableName",
+                        "CreateTime",
+                        "FinishTime",
+                        "Operation",
+                        "TransactionId",
+                        "State",
+                        "Msg",
+                        "Progress",
+                        "Timeout",
+                        "Warehouse",
+                    ],
+                    &rows,
+                ),
+                "ROLLUP" => QueryResult::texts(
+                    &[
+                        "JobId",
+                        "TableName",
+                        "CreateTime",
+                        "FinishedTime",
+                        "BaseIndexName",
+                        "RollupIndexName",
+                        "RollupId",
+                        "TransactionId",
+                        "State",
+                        "Msg",
+                        "Progress",
+                        "Timeout",
+                    ],
+                    &rows,
+                ),
+                _ => QueryResult::texts(
+                    &[
+                        "JobId",
+                        "TableName",
+                        "CreateTime",
+                        "FinishTime",
+                        "IndexName",
+                        "IndexId",
+                        "OriginIndexId",
+                        "SchemaVersion",
+                        "TransactionId",
+                        "State",
+                        "Msg",
+                        "Progress",
+                        "Timeout",
+                        "Warehouse",
+                    ],
+                    &rows,
+                ),
             }
         }
         "PARTITIONS" | "TEMPORARY PARTITIONS" => {
@@ -330,20 +458,70 @@ pub async fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
         }
         "TABLE STATUS" => {
             let db = database(&show.name)?;
-            let rows: Vec<Vec<Value>> = store.tables(&db).iter().map(|x| {
-                let v = x.version();
-                vec![t(v.def.name.clone()), t("StarRocks"), Value::Null, Value::Null, Value::Int(i128::from(v.rows())), Value::Null, Value::Int(i128::from(v.bytes())), Value::Null, Value::Null, Value::Null, Value::Null, when(v.def.created_ms), when(v.committed_ms), Value::Null, t("utf8_general_ci"), Value::Null, Value::Null, t(v.def.comment.clone())]
-            }).collect();
-            QueryResult::texts(&["Name", "Engine", "Version", "Row_format", "Rows", "Avg_row_length", "Data_length", "Max_data_length", "Index_length", "Data_free", "Auto_increment", "Create_time", "Update_time", "Check_time", "Collation", "Checksum", "Create_options", "Comment"], &rows)
+            let rows: Vec<Vec<Value>> = store
+                .tables(&db)
+                .iter()
+                .map(|x| {
+                    let v = x.version();
+                    vec![
+                        t(v.def.name.clone()),
+                        t("StarRocks"),
+                        Value::Null,
+                        Value::Null,
+                        Value::Int(i128::from(v.rows())),
+                        Value::Null,
+                        Value::Int(i128::from(v.bytes())),
+                        Value::Null,
+                        Value::Null,
+                        Value::Null,
+                        Value::Null,
+                        when(v.def.created_ms),
+                        when(v.committed_ms),
+                        Value::Null,
+                        t("utf8_general_ci"),
+                        Value::Null,
+                        Value::Null,
+                        t(v.def.comment.clone()),
+                    ]
+                })
+                .collect();
+            QueryResult::texts(
+                &[
+                    "Name",
+                    "Engine",
+                    "Version",
+                    "Row_format",
+                    "Rows",
+                    "Avg_row_length",
+                    "Data_length",
+                    "Max_data_length",
+                    "Index_length",
+                    "Data_free",
+                    "Auto_increment",
+                    "Create_time",
+                    "Update_time",
+                    "Check_time",
+                    "Collation",
+                    "Checksum",
+                    "Create_options",
+                    "Comment",
+                ],
+                &rows,
+            )
         }
         "DATA" => {
             let db = database(&None)?;
             let mut total = 0;
-            let mut rows: Vec<Vec<Value>> = store.tables(&db).iter().filter(|x| !x.def().is_view()).map(|x| {
-                let v = x.version();
-                total += v.bytes();
-                vec![t(v.def.name.clone()), t(format!("{:.3} KB", v.bytes() as f64 / 1024.0)), t("1")]
-            }).collect();
+            let mut rows: Vec<Vec<Value>> = store
+                .tables(&db)
+                .iter()
+                .filter(|x| !x.def().is_view())
+                .map(|x| {
+                    let v = x.version();
+                    total += v.bytes();
+                    vec![t(v.def.name.clone()), t(format!("{:.3} KB", v.bytes() as f64 / 1024.0)), t("1")]
+                })
+                .collect();
             rows.push(vec![t("Total"), t(format!("{:.3} KB", total as f64 / 1024.0)), t("")]);
             QueryResult::texts(&["TableName", "Size", "ReplicaCount"], &rows)
         }
@@ -351,56 +529,315 @@ pub async fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
             let rows = match table() {
                 Ok(x) => {
                     let v = x.version();
-                    v.def.partitions.iter().map(|p| vec![t(p.id.to_string()), t((p.id + 1).to_string()), t("10001"), t("0"), t(v.version.to_string()), t("0"), t(v.version.to_string()), t("0"), t("0"), t("-1"), t(v.bytes().to_string()), t(v.rows().to_string()), t("NORMAL"), Value::Null, t("0"), t("1"), t("1"), t(""), t(""), t("false"), t("")]).collect()
+                    v.def
+                        .partitions
+                        .iter()
+                        .map(|p| {
+                            vec![
+                                t(p.id.to_string()),
+                                t((p.id + 1).to_string()),
+                                t("10001"),
+                                t("0"),
+                                t(v.version.to_string()),
+                                t("0"),
+                                t(v.version.to_string()),
+                                t("0"),
+                                t("0"),
+                                t("-1"),
+                                t(v.bytes().to_string()),
+                                t(v.rows().to_string()),
+                                t("NORMAL"),
+                                Value::Null,
+                                t("0"),
+                                t("1"),
+                                t("1"),
+                                t(""),
+                                t(""),
+                                t("false"),
+                                t(""),
+                            ]
+                        })
+                        .collect()
                 }
                 Err(_) => Vec::new(),
             };
-            QueryResult::texts(&["TabletId", "ReplicaId", "BackendId", "SchemaHash", "Version", "VersionHash", "LstSuccessVersion", "LstSuccessVersionHash", "LstFailedVersion", "LstFailedTime", "DataSize", "RowCount", "State", "LstConsistencyCheckTime", "CheckVersion", "VersionCount", "PathHash", "MetaUrl", "CompactionStatus", "IsErrorState", "Extra"], &rows)
+            QueryResult::texts(
+                &[
+                    "TabletId",
+                    "ReplicaId",
+                    "BackendId",
+                    "SchemaHash",
+                    "Version",
+                    "VersionHash",
+                    "LstSuccessVersion",
+                    "LstSuccessVersionHash",
+                    "LstFailedVersion",
+                    "LstFailedTime",
+                    "DataSize",
+                    "RowCount",
+                    "State",
+                    "LstConsistencyCheckTime",
+                    "CheckVersion",
+                    "VersionCount",
+                    "PathHash",
+                    "MetaUrl",
+                    "CompactionStatus",
+                    "IsErrorState",
+                    "Extra",
+                ],
+                &rows,
+            )
         }
         "BACKENDS" => {
             let be = session.core.addresses.read().map(|a| (a.be, a.thrift));
-            let (be_port, thrift, host) = be.map_or((0, 0, "127.0.0.1".to_string()), |(b, th)| (b.port(), th.port(), b.ip().to_string()));
-            let names = ["BackendId", "IP", "HeartbeatPort", "BePort", "HttpPort", "BrpcPort", "LastStartTime", "LastHeartbeat", "Alive", "SystemDecommissioned", "ClusterDecommissioned", "TabletNum", "DataUsedCapacity", "AvailCapacity", "TotalCapacity", "UsedPct", "MaxDiskUsedPct", "ErrMsg", "Version", "Status", "DataTotalCapacity", "DataUsedPct", "CpuCores", "MemLimit", "NumRunningQueries", "MemUsedPct", "CpuUsedPct", "DataCacheMetrics", "Location", "StatusCode"];
+            let (be_port, thrift, host) =
+                be.map_or((0, 0, "127.0.0.1".to_string()), |(b, th)| (b.port(), th.port(), b.ip().to_string()));
+            let names = [
+                "BackendId",
+                "IP",
+                "HeartbeatPort",
+                "BePort",
+                "HttpPort",
+                "BrpcPort",
+                "LastStartTime",
+                "LastHeartbeat",
+                "Alive",
+                "SystemDecommissioned",
+                "ClusterDecommissioned",
+                "TabletNum",
+                "DataUsedCapacity",
+                "AvailCapacity",
+                "TotalCapacity",
+                "UsedPct",
+                "MaxDiskUsedPct",
+                "ErrMsg",
+                "Version",
+                "Status",
+                "DataTotalCapacity",
+                "DataUsedPct",
+                "CpuCores",
+                "MemLimit",
+                "NumRunningQueries",
+                "MemUsedPct",
+                "CpuUsedPct",
+                "DataCacheMetrics",
+                "Location",
+                "StatusCode",
+            ];
             let now = when(store.now_ms());
-            let row = vec![t("10001"), t(host), t("9050"), t(thrift.to_string()), t(be_port.to_string()), t("8060"), now.clone(), now, t("true"), t("false"), t("false"), t("1"), t("0.000 B"), t("100.000 GB"), t("100.000 GB"), t("0.00 %"), t("0.00 %"), t(""), t(super::session::STARROCKS_VERSION), t("{}"), t("100.000 GB"), t("0.00 %"), t("2"), t("4GB"), t("0"), t("0.00 %"), t("0.0 %"), t("N/A"), t(""), t("OK")];
+            let row = vec![
+                t("10001"),
+                t(host),
+                t("9050"),
+                t(thrift.to_string()),
+                t(be_port.to_string()),
+                t("8060"),
+                now.clone(),
+                now,
+                t("true"),
+                t("false"),
+                t("false"),
+                t("1"),
+                t("0.000 B"),
+                t("100.000 GB"),
+                t("100.000 GB"),
+                t("0.00 %"),
+                t("0.00 %"),
+                t(""),
+                t(super::session::STARROCKS_VERSION),
+                t("{}"),
+                t("100.000 GB"),
+                t("0.00 %"),
+                t("2"),
+                t("4GB"),
+                t("0"),
+                t("0.00 %"),
+                t("0.0 %"),
+                t("N/A"),
+                t(""),
+                t("OK"),
+            ];
             QueryResult::texts(&names, &[row])
         }
         "FRONTENDS" => {
             let a = *session.core.addresses.read();
-            let (mysql, http, host) = a.map_or((0, 0, "127.0.0.1".to_string()), |a| (a.mysql.port(), a.http.port(), a.http.ip().to_string()));
-            let row = vec![t("fe"), t(host), t("9010"), t(http.to_string()), t(mysql.to_string()), t("9020"), t("LEADER"), t("1"), t("true"), t("true"), t("1"), when(store.now_ms()), t("true"), t(""), when(store.now_ms()), t(super::session::STARROCKS_VERSION)];
-            QueryResult::texts(&["Name", "IP", "EditLogPort", "HttpPort", "QueryPort", "RpcPort", "Role", "ClusterId", "Join", "Alive", "ReplayedJournalId", "LastHeartbeat", "IsHelper", "ErrMsg", "StartTime", "Version"], &[row])
+            let (mysql, http, host) =
+                a.map_or((0, 0, "127.0.0.1".to_string()), |a| (a.mysql.port(), a.http.port(), a.http.ip().to_string()));
+            let row = vec![
+                t("fe"),
+                t(host),
+                t("9010"),
+                t(http.to_string()),
+                t(mysql.to_string()),
+                t("9020"),
+                t("LEADER"),
+                t("1"),
+                t("true"),
+                t("true"),
+                t("1"),
+                when(store.now_ms()),
+                t("true"),
+                t(""),
+                when(store.now_ms()),
+                t(super::session::STARROCKS_VERSION),
+            ];
+            QueryResult::texts(
+                &[
+                    "Name",
+                    "IP",
+                    "EditLogPort",
+                    "HttpPort",
+                    "QueryPort",
+                    "RpcPort",
+                    "Role",
+                    "ClusterId",
+                    "Join",
+                    "Alive",
+                    "ReplayedJournalId",
+                    "LastHeartbeat",
+                    "IsHelper",
+                    "ErrMsg",
+                    "StartTime",
+                    "Version",
+                ],
+                &[row],
+            )
         }
         "COMPUTE NODES" => QueryResult::texts(&["ComputeNodeId", "IP"], &[]),
-        "FRONTEND CONFIG" => QueryResult::texts(&["Key", "AliasNames", "Value", "Type", "IsMutable", "Comment"], &[vec![t("run_mode"), t("[]"), t("shared_nothing"), t("String"), t("false"), t("")]]),
-        "WARNINGS" | "ERRORS" => QueryResult::of(&[("Level", SqlType::STRING), ("Code", SqlType::Int), ("Message", SqlType::STRING)], &[]),
-        "PROCESSLIST" | "FULL PROCESSLIST" => QueryResult::texts(&["ServerName", "Id", "User", "Host", "Db", "Command", "ConnectionStartTime", "Time", "State", "Info", "IsPending", "Warehouse"], &[vec![t(""), t(session.id.to_string()), t(session.user.clone()), t(""), session.database.clone().map_or(Value::Null, Value::Text), t("Query"), when(store.now_ms()), t("0"), t("OK"), t(""), t("false"), t("default_warehouse")]]),
-        "CATALOGS" => QueryResult::texts(&["Catalog", "Type", "Comment"], &[vec![t("default_catalog"), t("Internal"), t("An internal catalog contains this cluster's self-managed tables.")]]),
-        "COLLATION" => QueryResult::texts(&["Collation", "Charset", "Id", "Default", "Compiled", "Sortlen"], &[vec![t("utf8_general_ci"), t("utf8"), t("33"), t("Yes"), t("Yes"), t("1")]]),
-        "CHARSET" | "CHARACTER SET" => QueryResult::texts(&["Charset", "Description", "Default collation", "Maxlen"], &[vec![t("utf8"), t("UTF-8 Unicode"), t("utf8_general_ci"), t("3")]]),
-        "ENGINES" => QueryResult::texts(&["Engine", "Support", "Comment", "Transactions", "XA", "Savepoints"], &[vec![t("OLAP"), t("YES"), t("Default storage engine of StarRocks"), t("NO"), t("NO"), t("NO")]]),
-        "INDEX" | "INDEXES" | "KEYS" => QueryResult::texts(&["Table", "Non_unique", "Key_name", "Seq_in_index", "Column_name", "Collation", "Cardinality", "Sub_part", "Packed", "Null", "Index_type", "Comment"], &[]),
-        "GRANTS" => QueryResult::texts(&["UserIdentity", "Catalog", "Grants"], &[vec![t(format!("'{}'@'%'", session.user)), Value::Null, t("GRANT 'root' TO 'root'@'%'")]]),
-        "PROCEDURE STATUS" | "FUNCTION STATUS" | "FUNCTIONS" | "FULL FUNCTIONS" | "BUILTIN FUNCTIONS" | "GLOBAL FUNCTIONS" | "TRIGGERS" | "EVENTS" | "PLUGINS" | "MATERIALIZED VIEWS" | "ALTER MATERIALIZED VIEW" | "RESOURCES" | "LOAD" | "LOAD WARNINGS" | "ROUTINE LOAD" | "DELETE" | "USERS" | "ROLES" => QueryResult::texts(&["Name"], &[]),
+        "FRONTEND CONFIG" => QueryResult::texts(
+            &["Key", "AliasNames", "Value", "Type", "IsMutable", "Comment"],
+            &[vec![t("run_mode"), t("[]"), t("shared_nothing"), t("String"), t("false"), t("")]],
+        ),
+        "WARNINGS" | "ERRORS" => {
+            QueryResult::of(&[("Level", SqlType::STRING), ("Code", SqlType::Int), ("Message", SqlType::STRING)], &[])
+        }
+        "PROCESSLIST" | "FULL PROCESSLIST" => QueryResult::texts(
+            &[
+                "ServerName",
+                "Id",
+                "User",
+                "Host",
+                "Db",
+                "Command",
+                "ConnectionStartTime",
+                "Time",
+                "State",
+                "Info",
+                "IsPending",
+                "Warehouse",
+            ],
+            &[vec![
+                t(""),
+                t(session.id.to_string()),
+                t(session.user.clone()),
+                t(""),
+                session.database.clone().map_or(Value::Null, Value::Text),
+                t("Query"),
+                when(store.now_ms()),
+                t("0"),
+                t("OK"),
+                t(""),
+                t("false"),
+                t("default_warehouse"),
+            ]],
+        ),
+        "CATALOGS" => QueryResult::texts(
+            &["Catalog", "Type", "Comment"],
+            &[vec![
+                t("default_catalog"),
+                t("Internal"),
+                t("An internal catalog contains this cluster's self-managed tables."),
+            ]],
+        ),
+        "COLLATION" => QueryResult::texts(
+            &["Collation", "Charset", "Id", "Default", "Compiled", "Sortlen"],
+            &[vec![t("utf8_general_ci"), t("utf8"), t("33"), t("Yes"), t("Yes"), t("1")]],
+        ),
+        "CHARSET" | "CHARACTER SET" => QueryResult::texts(
+            &["Charset", "Description", "Default collation", "Maxlen"],
+            &[vec![t("utf8"), t("UTF-8 Unicode"), t("utf8_general_ci"), t("3")]],
+        ),
+        "ENGINES" => QueryResult::texts(
+            &["Engine", "Support", "Comment", "Transactions", "XA", "Savepoints"],
+            &[vec![t("OLAP"), t("YES"), t("Default storage engine of StarRocks"), t("NO"), t("NO"), t("NO")]],
+        ),
+        "INDEX" | "INDEXES" | "KEYS" => QueryResult::texts(
+            &[
+                "Table",
+                "Non_unique",
+                "Key_name",
+                "Seq_in_index",
+                "Column_name",
+                "Collation",
+                "Cardinality",
+                "Sub_part",
+                "Packed",
+                "Null",
+                "Index_type",
+                "Comment",
+            ],
+            &[],
+        ),
+        "GRANTS" => QueryResult::texts(
+            &["UserIdentity", "Catalog", "Grants"],
+            &[vec![t(format!("'{}'@'%'", session.user)), Value::Null, t("GRANT 'root' TO 'root'@'%'")]],
+        ),
+        "PROCEDURE STATUS"
+        | "FUNCTION STATUS"
+        | "FUNCTIONS"
+        | "FULL FUNCTIONS"
+        | "BUILTIN FUNCTIONS"
+        | "GLOBAL FUNCTIONS"
+        | "TRIGGERS"
+        | "EVENTS"
+        | "PLUGINS"
+        | "MATERIALIZED VIEWS"
+        | "ALTER MATERIALIZED VIEW"
+        | "RESOURCES"
+        | "LOAD"
+        | "LOAD WARNINGS"
+        | "ROUTINE LOAD"
+        | "DELETE"
+        | "USERS"
+        | "ROLES" => QueryResult::texts(&["Name"], &[]),
         "TRANSACTION" => QueryResult::texts(&["TransactionId"], &[]),
         "PROC" => proc(session, show.like.as_deref().unwrap_or_default())?,
         other => return Err(SqlError::unsupported(format!("SHOW {other}"))),
     };
-    finish(session, show, result).await
+    finish(session, show, result)
 }
 
 fn create_view(def: &TableDef) -> SqlResult<QueryResult> {
     let Some(query) = &def.view else { return Err(SqlError::analysis(format!("'{}' is not VIEW", def.name))) };
-    let columns: Vec<String> = def.columns.iter().map(|c| if c.comment.is_empty() { format!("`{}`", c.name) } else { format!("`{}` COMMENT \"{}\"", c.name, c.comment) }).collect();
+    let columns: Vec<String> = def
+        .columns
+        .iter()
+        .map(|c| {
+            if c.comment.is_empty() {
+                format!("`{}`", c.name)
+            } else {
+                format!("`{}` COMMENT \"{}\"", c.name, c.comment)
+            }
+        })
+        .collect();
     let comment = if def.comment.is_empty() { String::new() } else { format!("\nCOMMENT \"{}\"", def.comment) };
-    let text = format!("CREATE VIEW `{}` ({}){comment} SECURITY NONE AS {};", def.name, columns.join(", "), query.trim_end_matches(';'));
-    Ok(QueryResult::texts(&["View", "Create View", "character_set_client", "collation_connection"], &[vec![t(def.name.clone()), t(text), t("utf8"), t("utf8_general_ci")]]))
+    let text = format!(
+        "CREATE VIEW `{}` ({}){comment} SECURITY NONE AS {};",
+        def.name,
+        columns.join(", "),
+        query.trim_end_matches(';')
+    );
+    Ok(QueryResult::texts(
+        &["View", "Create View", "character_set_client", "collation_connection"],
+        &[vec![t(def.name.clone()), t(text), t("utf8"), t("utf8_general_ci")]],
+    ))
 }
 
 fn partitions(x: &crate::store::Table, temporary: bool) -> QueryResult {
     let v = x.version();
     let def = &v.def;
-    let list = def.partition_by.as_ref().is_some_and(|b| b.kind != PartitionKind::Range) && !def.partitions.iter().any(|p| matches!(p.range, PartitionRange::Range { .. }));
+    let list = def.partition_by.as_ref().is_some_and(|b| b.kind != PartitionKind::Range)
+        && !def.partitions.iter().any(|p| matches!(p.range, PartitionRange::Range { .. }));
     let keys = def.partition_by.as_ref().map_or(String::new(), |b| b.columns.join(", "));
     let distribution = match &def.distribution {
         Distribution::Hash(c) => c.join(", "),
@@ -414,23 +851,87 @@ fn partitions(x: &crate::store::Table, temporary: bool) -> QueryResult {
             let range = match &p.range {
                 PartitionRange::Whole => String::new(),
                 PartitionRange::Range { lower, upper } => {
-                    let ty = |i: usize| def.partition_by.as_ref().and_then(|b| b.columns.get(i)).and_then(|c| def.column(c)).map_or("VARCHAR".to_string(), |c| c.sql_type.message());
-                    let keys = |b: &Bound| b.iter().enumerate().map(|(i, v)| v.as_ref().map_or("MAXVALUE".into(), |v| format!("types: [{}]; keys: [{v}]; ", ty(i)))).collect::<String>();
+                    let ty = |i: usize| {
+                        def.partition_by
+                            .as_ref()
+                            .and_then(|b| b.columns.get(i))
+                            .and_then(|c| def.column(c))
+                            .map_or("VARCHAR".to_string(), |c| c.sql_type.message())
+                    };
+                    let keys = |b: &Bound| {
+                        b.iter()
+                            .enumerate()
+                            .map(|(i, v)| {
+                                v.as_ref().map_or("MAXVALUE".into(), |v| format!("types: [{}]; keys: [{v}]; ", ty(i)))
+                            })
+                            .collect::<String>()
+                    };
                     format!("[{}..{})", lower.as_ref().map_or(String::new(), keys), keys(upper))
                 }
                 PartitionRange::List(rows) => {
-                    let one = |r: &Vec<Option<String>>| format!("[{}]", r.iter().map(|v| v.as_ref().map_or("null".into(), |v| format!("\"{v}\""))).collect::<Vec<_>>().join(","));
-                    if rows.first().is_some_and(|r| r.len() > 1) || !rows.iter().all(|r| r.len() == 1) {
-                        format!("[{}]", rows.iter().map(one).collect::<Vec<_>>().join(","))
-                    } else {
-                        format!("[{}]", rows.iter().map(one).collect::<Vec<_>>().join(","))
-                    }
+                    let one = |r: &Vec<Option<String>>| {
+                        format!(
+                            "[{}]",
+                            r.iter()
+                                .map(|v| v.as_ref().map_or("null".into(), |v| format!("\"{v}\"")))
+                                .collect::<Vec<_>>()
+                                .join(",")
+                        )
+                    };
+                    format!("[{}]", rows.iter().map(one).collect::<Vec<_>>().join(","))
                 }
             };
-            vec![t(p.id.to_string()), t(p.name.clone()), t(v.version.to_string()), when(v.committed_ms), t("0"), t("NORMAL"), t(keys.clone()), t(range), t(distribution.clone()), t(def.buckets.unwrap_or(1).to_string()), t(def.properties.get("replication_num").cloned().unwrap_or_else(|| "1".into())), t("HDD"), t("9999-12-31 23:59:59"), Value::Null, t("0B"), t("1"), t("false"), t("0"), t("0"), t("0"), t("1")]
+            vec![
+                t(p.id.to_string()),
+                t(p.name.clone()),
+                t(v.version.to_string()),
+                when(v.committed_ms),
+                t("0"),
+                t("NORMAL"),
+                t(keys.clone()),
+                t(range),
+                t(distribution.clone()),
+                t(def.buckets.unwrap_or(1).to_string()),
+                t(def.properties.get("replication_num").cloned().unwrap_or_else(|| "1".into())),
+                t("HDD"),
+                t("9999-12-31 23:59:59"),
+                Value::Null,
+                t("0B"),
+                t("1"),
+                t("false"),
+                t("0"),
+                t("0"),
+                t("0"),
+                t("1"),
+            ]
         })
         .collect();
-    QueryResult::texts(&["PartitionId", "PartitionName", "VisibleVersion", "VisibleVersionTime", "VisibleVersionHash", "State", "PartitionKey", if list { "List" } else { "Range" }, "DistributionKey", "Buckets", "ReplicationNum", "StorageMedium", "CooldownTime", "LastConsistencyCheckTime", "DataSize", "StorageSize", "IsInMemory", "RowCount", "DataVersion", "VersionEpoch", "TabletBalanced"], &rows)
+    QueryResult::texts(
+        &[
+            "PartitionId",
+            "PartitionName",
+            "VisibleVersion",
+            "VisibleVersionTime",
+            "VisibleVersionHash",
+            "State",
+            "PartitionKey",
+            if list { "List" } else { "Range" },
+            "DistributionKey",
+            "Buckets",
+            "ReplicationNum",
+            "StorageMedium",
+            "CooldownTime",
+            "LastConsistencyCheckTime",
+            "DataSize",
+            "StorageSize",
+            "IsInMemory",
+            "RowCount",
+            "DataVersion",
+            "VersionEpoch",
+            "TabletBalanced",
+        ],
+        &rows,
+    )
 }
 
 fn proc(session: &Session, path: &str) -> SqlResult<QueryResult> {
@@ -438,34 +939,114 @@ fn proc(session: &Session, path: &str) -> SqlResult<QueryResult> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts.as_slice() {
         ["dbs", db] => {
-            let name = store.databases().into_iter().find(|d| d.0 == *db || d.1.to_string() == *db).map_or((*db).to_string(), |d| d.0);
-            let rows: Vec<Vec<Value>> = store.tables(&name).iter().map(|x| {
-                let def = x.def();
-                vec![t(x.id.to_string()), t(def.name.clone()), t("1"), t(""), t(def.partitions.len().to_string()), t("NORMAL"), t("OLAP"), t(""), t("1"), t("UNPARTITIONED")]
-            }).collect();
-            Ok(QueryResult::texts(&["TableId", "TableName", "IndexNum", "PartitionColumnName", "PartitionNum", "State", "Type", "LastConsistencyCheckTime", "ReplicaCount", "PartitionType"], &rows))
+            let name = store
+                .databases()
+                .into_iter()
+                .find(|d| d.0 == *db || d.1.to_string() == *db)
+                .map_or((*db).to_string(), |d| d.0);
+            let rows: Vec<Vec<Value>> = store
+                .tables(&name)
+                .iter()
+                .map(|x| {
+                    let def = x.def();
+                    vec![
+                        t(x.id.to_string()),
+                        t(def.name.clone()),
+                        t("1"),
+                        t(""),
+                        t(def.partitions.len().to_string()),
+                        t("NORMAL"),
+                        t("OLAP"),
+                        t(""),
+                        t("1"),
+                        t("UNPARTITIONED"),
+                    ]
+                })
+                .collect();
+            Ok(QueryResult::texts(
+                &[
+                    "TableId",
+                    "TableName",
+                    "IndexNum",
+                    "PartitionColumnName",
+                    "PartitionNum",
+                    "State",
+                    "Type",
+                    "LastConsistencyCheckTime",
+                    "ReplicaCount",
+                    "PartitionType",
+                ],
+                &rows,
+            ))
         }
-        ["dbs"] | [""] => Ok(QueryResult::texts(&["DbId", "DbName"], &store.databases().into_iter().map(|(n, i)| vec![t(i.to_string()), t(n)]).collect::<Vec<_>>())),
+        ["dbs"] | [""] => Ok(QueryResult::texts(
+            &["DbId", "DbName"],
+            &store.databases().into_iter().map(|(n, i)| vec![t(i.to_string()), t(n)]).collect::<Vec<_>>(),
+        )),
         ["transactions", db, state] => {
             let id = store.databases().into_iter().find(|d| d.0 == *db || d.1.to_string() == *db).map_or(0, |d| d.1);
             let running = *state == "running";
-            let rows: Vec<Vec<Value>> = store.txns(id).iter().filter(|x| x.state.is_final() != running).map(|x| {
-                vec![t(x.id.to_string()), t(x.label.clone()), t("BE: 127.0.0.1"), t(x.state.name()), t("BACKEND_STREAMING"), when(x.begun_ms), when(x.finished_ms), when(x.finished_ms), when(x.finished_ms), x.reason.clone().map_or(Value::Null, Value::Text), t("0"), t("[]"), t((x.timeout_s * 1000).to_string()), t((x.prepared_timeout_s * 1000).to_string()), Value::Null]
-            }).collect();
-            Ok(QueryResult::texts(&["TransactionId", "Label", "Coordinator", "TransactionStatus", "LoadJobSourceType", "PrepareTime", "CommitTime", "PublishTime", "FinishTime", "Reason", "ErrorReplicasCount", "ListenerId", "TimeoutMs", "PreparedTimeoutMs", "ErrMsg"], &rows))
+            let rows: Vec<Vec<Value>> = store
+                .txns(id)
+                .iter()
+                .filter(|x| x.state.is_final() != running)
+                .map(|x| {
+                    vec![
+                        t(x.id.to_string()),
+                        t(x.label.clone()),
+                        t("BE: 127.0.0.1"),
+                        t(x.state.name()),
+                        t("BACKEND_STREAMING"),
+                        when(x.begun_ms),
+                        when(x.finished_ms),
+                        when(x.finished_ms),
+                        when(x.finished_ms),
+                        x.reason.clone().map_or(Value::Null, Value::Text),
+                        t("0"),
+                        t("[]"),
+                        t((x.timeout_s * 1000).to_string()),
+                        t((x.prepared_timeout_s * 1000).to_string()),
+                        Value::Null,
+                    ]
+                })
+                .collect();
+            Ok(QueryResult::texts(
+                &[
+                    "TransactionId",
+                    "Label",
+                    "Coordinator",
+                    "TransactionStatus",
+                    "LoadJobSourceType",
+                    "PrepareTime",
+                    "CommitTime",
+                    "PublishTime",
+                    "FinishTime",
+                    "Reason",
+                    "ErrorReplicasCount",
+                    "ListenerId",
+                    "TimeoutMs",
+                    "PreparedTimeoutMs",
+                    "ErrMsg",
+                ],
+                &rows,
+            ))
         }
         _ => Err(SqlError::unsupported(format!("SHOW PROC '{path}'"))),
     }
 }
 
 /// LIKE, WHERE, ORDER BY and LIMIT of a SHOW statement.
-async fn finish(session: &Session, show: Show, result: QueryResult) -> SqlResult<QueryResult> {
+fn finish(session: &Session, show: Show, result: QueryResult) -> SqlResult<QueryResult> {
     let mut rows = result.values();
-    if show.what != "PROC" {
-        if let Some(like) = &show.like {
-            let pattern = like.to_lowercase();
-            rows.retain(|r| r.first().and_then(Value::as_text).is_some_and(|x| super::functions::core::like_match(&x.to_lowercase(), &pattern)));
-        }
+    if show.what != "PROC"
+        && let Some(like) = &show.like
+    {
+        let pattern = like.to_lowercase();
+        rows.retain(|r| {
+            r.first()
+                .and_then(Value::as_text)
+                .is_some_and(|x| super::functions::core::like_match(&x.to_lowercase(), &pattern))
+        });
     }
     if let Some(mut selection) = show.selection {
         let facts = session.facts();
@@ -503,6 +1084,7 @@ async fn finish(session: &Session, show: Show, result: QueryResult) -> SqlResult
     if let Some((offset, n)) = show.limit {
         rows = rows.into_iter().skip(offset).take(n).collect();
     }
-    let columns: Vec<(&str, SqlType)> = result.names.iter().map(String::as_str).zip(result.types.iter().cloned()).collect();
+    let columns: Vec<(&str, SqlType)> =
+        result.names.iter().map(String::as_str).zip(result.types.iter().cloned()).collect();
     Ok(QueryResult::of(&columns, &rows))
 }

@@ -13,29 +13,89 @@ pub type Name = Vec<String>;
 pub enum Statement {
     Query(Box<ast::Query>),
     Explain(Box<Statement>),
-    CreateDatabase { name: String, if_not_exists: bool },
-    DropDatabase { name: String, if_exists: bool },
+    CreateDatabase {
+        name: String,
+        if_not_exists: bool,
+    },
+    DropDatabase {
+        name: String,
+        if_exists: bool,
+    },
     CreateTable(Box<CreateTable>),
-    CreateTableLike { name: Name, like: Name, if_not_exists: bool, temporary: bool, properties: Vec<(String, String)> },
-    CreateView { name: Name, columns: Vec<(String, String)>, query: String, or_replace: bool, if_not_exists: bool, comment: String },
-    AlterView { name: Name, columns: Vec<(String, String)>, query: String },
-    DropView { name: Name, if_exists: bool },
-    DropTable { names: Vec<Name>, if_exists: bool, temporary: bool },
-    Truncate { name: Name, partitions: Vec<String> },
-    AlterTable { name: Name, clauses: Vec<AlterClause> },
+    CreateTableLike {
+        name: Name,
+        like: Name,
+        if_not_exists: bool,
+        temporary: bool,
+        properties: Vec<(String, String)>,
+    },
+    CreateView {
+        name: Name,
+        columns: Vec<(String, String)>,
+        query: String,
+        or_replace: bool,
+        if_not_exists: bool,
+        comment: String,
+    },
+    AlterView {
+        name: Name,
+        columns: Vec<(String, String)>,
+        query: String,
+    },
+    DropView {
+        name: Name,
+        if_exists: bool,
+    },
+    DropTable {
+        names: Vec<Name>,
+        if_exists: bool,
+        temporary: bool,
+    },
+    Truncate {
+        name: Name,
+        partitions: Vec<String>,
+    },
+    AlterTable {
+        name: Name,
+        clauses: Vec<AlterClause>,
+    },
     Insert(Box<Insert>),
-    Update { name: Name, alias: Option<String>, assignments: Vec<(String, ast::Expr)>, from: Vec<ast::TableWithJoins>, selection: Option<ast::Expr>, with: Option<ast::With> },
-    Delete { name: Name, alias: Option<String>, using: Vec<ast::TableWithJoins>, selection: Option<ast::Expr>, partitions: Vec<String>, with: Option<ast::With> },
+    Update {
+        name: Name,
+        alias: Option<String>,
+        assignments: Vec<(String, ast::Expr)>,
+        from: Vec<ast::TableWithJoins>,
+        selection: Option<ast::Expr>,
+        with: Option<ast::With>,
+    },
+    Delete {
+        name: Name,
+        alias: Option<String>,
+        using: Vec<ast::TableWithJoins>,
+        selection: Option<ast::Expr>,
+        partitions: Vec<String>,
+        with: Option<ast::With>,
+    },
     Show(Show),
-    Describe { name: Name },
+    Describe {
+        name: Name,
+    },
     Use(String),
     Set(Vec<(String, ast::Expr)>),
     Begin,
     Commit,
     Rollback,
-    Prepare { name: String, sql: String },
-    Execute { name: String, using: Vec<String> },
-    Deallocate { name: String },
+    Prepare {
+        name: String,
+        sql: String,
+    },
+    Execute {
+        name: String,
+        using: Vec<String>,
+    },
+    Deallocate {
+        name: String,
+    },
     /// Accepted without an effect (ADMIN SET, ANALYZE, SYNC, KILL …).
     Nothing,
     Unsupported(String),
@@ -68,7 +128,12 @@ pub enum PartitionClause {
     /// `VALUES LESS THAN`: the lower bound is the upper one of the partition before.
     LessThan(Vec<Option<String>>),
     /// `START ("a") END ("b") EVERY (INTERVAL n unit)`; for numbers the unit is empty.
-    Batch { start: String, end: String, every: i64, unit: String },
+    Batch {
+        start: String,
+        end: String,
+        every: i64,
+        unit: String,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -90,16 +155,40 @@ pub enum AlterClause {
     SetProperties(Vec<(String, String)>),
     Comment(String),
     OrderBy(Vec<String>),
-    AddPartitions { partitions: Vec<(String, PartitionClause)>, temporary: bool, if_not_exists: bool },
-    DropPartition { name: String, if_exists: bool, temporary: bool, force: bool },
+    AddPartitions {
+        partitions: Vec<(String, PartitionClause)>,
+        temporary: bool,
+        if_not_exists: bool,
+    },
+    DropPartition {
+        name: String,
+        if_exists: bool,
+        temporary: bool,
+        force: bool,
+    },
     /// `DROP PARTITIONS START … END … EVERY …` or `WHERE …`: names are found later.
-    DropPartitions { names: Vec<String>, batch: Option<PartitionClause>, if_exists: bool, temporary: bool },
-    ReplacePartition { old: Vec<String>, temporary: Vec<String> },
+    DropPartitions {
+        names: Vec<String>,
+        batch: Option<PartitionClause>,
+        if_exists: bool,
+        temporary: bool,
+    },
+    ReplacePartition {
+        old: Vec<String>,
+        temporary: Vec<String>,
+    },
     RenamePartition(String, String),
     TruncatePartition(Vec<String>),
     Distribution(Option<Distribution>, Option<u32>),
-    AddField { column: String, path: Vec<String>, sql_type: SqlType },
-    DropField { column: String, path: Vec<String> },
+    AddField {
+        column: String,
+        path: Vec<String>,
+        sql_type: SqlType,
+    },
+    DropField {
+        column: String,
+        path: Vec<String>,
+    },
     Ignored,
     Unsupported(String),
 }

@@ -101,7 +101,8 @@ fn bitmap_text(map: &RoaringBitmap) -> String {
 }
 
 fn bitmap_of(text: &str) -> Result<RoaringBitmap> {
-    let bytes = BASE64.decode(text).map_err(|e| Error::internal("a delete bitmap in the log is damaged").with_source(e))?;
+    let bytes =
+        BASE64.decode(text).map_err(|e| Error::internal("a delete bitmap in the log is damaged").with_source(e))?;
     RoaringBitmap::deserialize_from(&bytes[..])
         .map_err(|e| Error::internal("a delete bitmap in the log is damaged").with_source(e))
 }
@@ -123,8 +124,11 @@ impl Store {
         match lock.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(Error::refused(format!("the data directory {} is in use by another process", dir.display()))
-                    .with_hint("stop the other warehouse, or name another directory"));
+                return Err(Error::refused(format!(
+                    "the data directory {} is in use by another process",
+                    dir.display()
+                ))
+                .with_hint("stop the other warehouse, or name another directory"));
             }
             Err(std::fs::TryLockError::Error(e)) => return Err(io("lock", &lock_path, e)),
         }
@@ -462,7 +466,12 @@ impl Store {
     }
 
     /// Changes a table's definition; data is not touched. `job` is shown as a finished ALTER job.
-    pub fn alter_table(&self, id: u64, change: impl FnOnce(&mut TableDef) -> Result<()>, job: Option<&str>) -> Result<()> {
+    pub fn alter_table(
+        &self,
+        id: u64,
+        change: impl FnOnce(&mut TableDef) -> Result<()>,
+        job: Option<&str>,
+    ) -> Result<()> {
         let table = self.table_by_id(id).ok_or_else(|| Error::refused("the table was dropped"))?;
         let _writer = table.writer.lock();
         let version = table.version();
@@ -537,10 +546,10 @@ impl Store {
     fn drop_staged(&self, parts: &[StagedPart], forget: bool) {
         let mut staged = self.staged.lock();
         for part in parts {
-            if let Some(segment) = staged.remove(&part.segment.id) {
-                if forget {
-                    segment.forget();
-                }
+            if let Some(segment) = staged.remove(&part.segment.id)
+                && forget
+            {
+                segment.forget();
             }
         }
     }
@@ -623,10 +632,10 @@ impl Store {
     fn auto_ops(&self, tables: &[u64]) -> Vec<Op> {
         let mut ops = Vec::new();
         for id in tables {
-            if let Some(table) = self.table_by_id(*id) {
-                if table.def().columns.iter().any(|c| c.auto_increment) {
-                    ops.push(Op::AutoIncrement { table: *id, next: table.writer.lock().auto_next });
-                }
+            if let Some(table) = self.table_by_id(*id)
+                && table.def().columns.iter().any(|c| c.auto_increment)
+            {
+                ops.push(Op::AutoIncrement { table: *id, next: table.writer.lock().auto_next });
             }
         }
         ops
@@ -676,6 +685,7 @@ impl Store {
         let mut writers: Vec<_> = tables.iter().map(|t| t.writer.lock()).collect();
         let mut ops = Vec::new();
         let mut next_versions = Vec::new();
+        let mut gone_segments: Vec<Arc<Segment>> = Vec::new();
         let now = self.now_ms();
         let result = (|| -> Result<()> {
             for (table, writer) in tables.iter().zip(writers.iter_mut()) {
@@ -702,7 +712,8 @@ impl Store {
                 for (segment, rows) in gone {
                     *changes.deleted.entry(segment).or_default() |= rows;
                 }
-                let (next, op) = self.next_version(&version, changes, now);
+                let (next, op, dropped) = self.next_version(&version, changes, now);
+                gone_segments.extend(dropped);
                 ops.push(op);
                 if version.def.columns.iter().any(|c| c.auto_increment) {
                     ops.push(Op::AutoIncrement { table: table.id, next: writer.auto_next });
@@ -729,6 +740,8 @@ impl Store {
             state.txns.insert(id, txn.clone());
             retain_labels(state, txn.database_id, now);
         })?;
+        // Files go only after the record that drops them is on disk.
+        gone_segments.iter().for_each(|s| s.forget());
         self.drop_merged(&tables, &parts);
         for (table, writer) in tables.iter().zip(writers.iter_mut()) {
             self.compact(table, writer)?;
@@ -752,7 +765,12 @@ impl Store {
         }
     }
 
-    fn next_version(&self, version: &TableVersion, changes: Changes, now: i64) -> (TableVersion, Op) {
+    fn next_version(
+        &self,
+        version: &TableVersion,
+        changes: Changes,
+        now: i64,
+    ) -> (TableVersion, Op, Vec<Arc<Segment>>) {
         let mut next = version.clone();
         next.version += 1;
         next.committed_ms = now;
@@ -773,11 +791,9 @@ impl Store {
             }
         }
         // Segments without a live row go at once.
-        let drop: Vec<u64> =
-            next.segments.iter().filter(|s| s.live_rows() == 0).map(|s| s.segment.meta.id).collect();
-        for view in next.segments.iter().filter(|s| s.live_rows() == 0) {
-            view.segment.forget();
-        }
+        let dropped: Vec<Arc<Segment>> =
+            next.segments.iter().filter(|s| s.live_rows() == 0).map(|s| s.segment.clone()).collect();
+        let drop: Vec<u64> = dropped.iter().map(|s| s.meta.id).collect();
         next.segments.retain(|s| s.live_rows() > 0);
         let op = Op::Apply {
             table: version.def.id,
@@ -786,12 +802,17 @@ impl Store {
             delete,
             drop,
         };
-        (next, op)
+        (next, op, dropped)
     }
 
     /// Deletes rows that a bitmap per segment names, found in `version`. False when the table has
     /// moved on and the caller must look again.
-    pub fn delete_rows(&self, table: &Arc<Table>, version: &Arc<TableVersion>, rows: &HashMap<u64, RoaringBitmap>) -> Result<bool> {
+    pub fn delete_rows(
+        &self,
+        table: &Arc<Table>,
+        version: &Arc<TableVersion>,
+        rows: &HashMap<u64, RoaringBitmap>,
+    ) -> Result<bool> {
         let mut writer = table.writer.lock();
         if !Arc::ptr_eq(&table.version(), version) {
             return Ok(false);
@@ -803,8 +824,9 @@ impl Store {
             remove_from_index(&mut writer, version, rows)?;
         }
         let changes = Changes { added: Vec::new(), deleted: rows.clone() };
-        let (next, op) = self.next_version(version, changes, self.now_ms());
+        let (next, op, dropped) = self.next_version(version, changes, self.now_ms());
         self.commit_ops(&[op], |_| table.publish(next))?;
+        dropped.iter().for_each(|s| s.forget());
         Ok(true)
     }
 
@@ -988,14 +1010,14 @@ fn retain_labels(state: &mut State, database_id: u64, now: i64) {
         .collect();
     let excess = finished.len().saturating_sub(LABEL_KEEP_NUM);
     for (i, (id, at)) in finished.into_iter().enumerate() {
-        if i < excess || now - at > LABEL_KEEP_SECONDS * 1000 {
-            if let Some(txn) = state.txns.remove(&id) {
-                let key = (txn.database_id, txn.label);
-                if let Some(ids) = state.labels.get_mut(&key) {
-                    ids.retain(|i| *i != id);
-                    if ids.is_empty() {
-                        state.labels.remove(&key);
-                    }
+        if (i < excess || now - at > LABEL_KEEP_SECONDS * 1000)
+            && let Some(txn) = state.txns.remove(&id)
+        {
+            let key = (txn.database_id, txn.label);
+            if let Some(ids) = state.labels.get_mut(&key) {
+                ids.retain(|i| *i != id);
+                if ids.is_empty() {
+                    state.labels.remove(&key);
                 }
             }
         }

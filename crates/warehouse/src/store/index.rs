@@ -56,9 +56,7 @@ impl KeyIndex {
     }
 
     pub fn get(&self, key: &Key) -> Option<Place> {
-        self.table
-            .find(spread(key), |e| e.key == *key)
-            .map(|e| Place { segment: e.segment, row: e.row })
+        self.table.find(spread(key), |e| e.key == *key).map(|e| Place { segment: e.segment, row: e.row })
     }
 
     /// Puts a key at a place and returns where it was.

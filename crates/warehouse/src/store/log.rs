@@ -19,21 +19,41 @@ const RECORD_MAX: usize = 1 << 30;
 /// One change of the warehouse. Applying the same sequence gives the same warehouse.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Op {
-    PutDatabase { id: u64, name: String },
-    DropDatabase { name: String },
+    PutDatabase {
+        id: u64,
+        name: String,
+    },
+    DropDatabase {
+        name: String,
+    },
     PutTable(Box<TableDef>),
-    DropTable { id: u64 },
+    DropTable {
+        id: u64,
+    },
     /// A transaction as it is from now on.
     PutTxn(Box<Txn>),
-    ForgetTxn { id: u64 },
+    ForgetTxn {
+        id: u64,
+    },
     /// A commit on one table: `delete` holds (segment id, roaring bitmap in base64) to be added to
     /// the segment's deleted rows; `drop` removes whole segments.
-    Apply { table: u64, version: u64, add: Vec<SegmentMeta>, delete: Vec<(u64, String)>, drop: Vec<u64> },
+    Apply {
+        table: u64,
+        version: u64,
+        add: Vec<SegmentMeta>,
+        delete: Vec<(u64, String)>,
+        drop: Vec<u64>,
+    },
     /// The next AUTO_INCREMENT value to give.
-    AutoIncrement { table: u64, next: i64 },
+    AutoIncrement {
+        table: u64,
+        next: i64,
+    },
     PutJob(AlterJob),
     /// Ids below this were given.
-    Ids { next: u64 },
+    Ids {
+        next: u64,
+    },
 }
 
 pub struct Log {
@@ -123,10 +143,10 @@ impl Log {
             file.sync_all().map_err(|e| io(&next, "sync", e))?;
         }
         std::fs::rename(&next, &self.path).map_err(|e| io(&self.path, "replace", e))?;
-        if self.durable {
-            if let Some(parent) = self.path.parent() {
-                sync_folder(parent)?;
-            }
+        if self.durable
+            && let Some(parent) = self.path.parent()
+        {
+            sync_folder(parent)?;
         }
         self.file = file;
         self.bytes = bytes;

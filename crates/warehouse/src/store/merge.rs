@@ -56,7 +56,9 @@ pub fn merge(
         match version.def.model {
             TableModel::Duplicate => merge.changes.added.push(segment.clone()),
             TableModel::Aggregate => merge.aggregate(segment)?,
-            TableModel::Unique | TableModel::Primary if part.partial.is_none() && part.condition.is_none() && !part.update_only => {
+            TableModel::Unique | TableModel::Primary
+                if part.partial.is_none() && part.condition.is_none() && !part.update_only =>
+            {
                 merge.replace(segment)?;
             }
             TableModel::Unique | TableModel::Primary => merge.patch(part, segment)?,
@@ -218,17 +220,18 @@ impl Merge<'_> {
         let mut sources: Vec<Arc<Segment>> = Vec::new();
         let mut at: HashMap<u32, usize> = HashMap::new();
         for (_, _, base) in rows {
-            if let Some(place) = base {
-                if let std::collections::hash_map::Entry::Vacant(slot) = at.entry(place.segment) {
-                    slot.insert(sources.len());
-                    sources.push(self.segment(u64::from(place.segment))?);
-                }
+            if let Some(place) = base
+                && let std::collections::hash_map::Entry::Vacant(slot) = at.entry(place.segment)
+            {
+                slot.insert(sources.len());
+                sources.push(self.segment(u64::from(place.segment))?);
             }
         }
         let mut fields = Vec::new();
         let mut arrays: Vec<ArrayRef> = Vec::new();
         for column in &def.columns {
-            let given = part.partial.as_ref().is_none_or(|ids| ids.contains(&column.id)) && segment.column(column.id).is_some();
+            let given =
+                part.partial.as_ref().is_none_or(|ids| ids.contains(&column.id)) && segment.column(column.id).is_some();
             let array = if given {
                 arrow::compute::take(&read_column(segment, column)?, &given_rows, None).map_err(wrong)?
             } else {
@@ -308,8 +311,12 @@ impl Merge<'_> {
                 arrow::compute::take(&read_column(segment, column)?, &picks, None)
                     .map_err(|e| Error::internal("cannot fold rows").with_source(e))?
             } else {
-                let folded: Vec<Value> =
-                    order.iter().map(|(k, _)| std::mem::replace(&mut states.get_mut(k).expect("every key has a state")[value_at], Value::Null)).collect();
+                let folded: Vec<Value> = order
+                    .iter()
+                    .map(|(k, _)| {
+                        std::mem::replace(&mut states.get_mut(k).expect("every key has a state")[value_at], Value::Null)
+                    })
+                    .collect();
                 value_at += 1;
                 Value::array(&folded, &column.sql_type)
             });
@@ -331,11 +338,29 @@ fn fold(column: &ColumnDef, old: Value, new: Value) -> Value {
     let Some(aggregation) = &column.aggregation else { return new };
     match aggregation {
         Aggregation::Replace => new,
-        Aggregation::ReplaceIfNotNull => if new.is_null() { old } else { new },
+        Aggregation::ReplaceIfNotNull => {
+            if new.is_null() {
+                old
+            } else {
+                new
+            }
+        }
         _ if new.is_null() => old,
         _ if old.is_null() => new,
-        Aggregation::Min => if new.compare(&old) == Ordering::Less { new } else { old },
-        Aggregation::Max => if new.compare(&old) == Ordering::Greater { new } else { old },
+        Aggregation::Min => {
+            if new.compare(&old) == Ordering::Less {
+                new
+            } else {
+                old
+            }
+        }
+        Aggregation::Max => {
+            if new.compare(&old) == Ordering::Greater {
+                new
+            } else {
+                old
+            }
+        }
         Aggregation::Sum => match (old, new) {
             (Value::Int(a), Value::Int(b)) => Value::Int(wrap(a.wrapping_add(b), &column.sql_type)),
             (Value::Decimal(a, s), Value::Decimal(b, t)) => match rescale(b, t, s) {

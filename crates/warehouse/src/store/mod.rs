@@ -6,13 +6,13 @@
 //! Segments have ids, commits have versions, and the two are never mixed: a transaction that was
 //! prepared early and is committed late has old segment ids and the newest version.
 
+mod engine;
 pub mod index;
 pub mod log;
 pub mod merge;
 pub mod segment;
 pub mod table;
 pub mod txn;
-mod engine;
 
 pub use engine::{Hooks, LabelUsed, Picker, Store, StoreConfig};
 pub use segment::{Segment, SegmentMeta};

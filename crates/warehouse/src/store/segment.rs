@@ -88,7 +88,11 @@ impl Segment {
             Error::internal(format!("cannot write {}", path.display())).with_source(e)
         };
         let file = File::create(&path).map_err(|e| fail(e.into()))?;
-        let checked = Checked { inner: std::io::BufWriter::with_capacity(1 << 20, file), crc: crc32fast::Hasher::new(), bytes: 0 };
+        let checked = Checked {
+            inner: std::io::BufWriter::with_capacity(1 << 20, file),
+            crc: crc32fast::Hasher::new(),
+            bytes: 0,
+        };
         let mut writer = FileWriter::try_new(checked, batch.schema_ref()).map_err(|e| fail(e.into()))?;
         writer.write(batch).map_err(|e| fail(e.into()))?;
         writer.finish().map_err(|e| fail(e.into()))?;
@@ -138,7 +142,8 @@ impl Segment {
         let mut batch = None;
         if let Some(blocks) = footer.recordBatches() {
             for block in blocks {
-                let length = usize::try_from(block.bodyLength()).map_err(|_| damaged())? + block.metaDataLength().max(0) as usize;
+                let length = usize::try_from(block.bodyLength()).map_err(|_| damaged())?
+                    + block.metaDataLength().max(0) as usize;
                 let offset = usize::try_from(block.offset()).map_err(|_| damaged())?;
                 if offset.saturating_add(length) > buffer.len() {
                     return Err(damaged());

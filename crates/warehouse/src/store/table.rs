@@ -168,9 +168,7 @@ pub fn read_rows(
     let to = to.min(view.segment.rows());
     let live: Option<UInt32Array> = view.deleted.as_ref().and_then(|deleted| {
         let gone = deleted.range_cardinality(from as u32..to as u32);
-        (gone > 0).then(|| {
-            (from as u32..to as u32).filter(|row| !deleted.contains(*row)).collect::<Vec<_>>().into()
-        })
+        (gone > 0).then(|| (from as u32..to as u32).filter(|row| !deleted.contains(*row)).collect::<Vec<_>>().into())
     });
     let rows = live.as_ref().map_or(to - from, |l| l.len());
     let mut arrays = Vec::with_capacity(columns.len());
@@ -195,10 +193,6 @@ pub fn read_rows(
         };
         arrays.push(array);
     }
-    RecordBatch::try_new_with_options(
-        schema.clone(),
-        arrays,
-        &RecordBatchOptions::new().with_row_count(Some(rows)),
-    )
-    .map_err(|e| Error::internal("cannot read a segment").with_source(e))
+    RecordBatch::try_new_with_options(schema.clone(), arrays, &RecordBatchOptions::new().with_row_count(Some(rows)))
+        .map_err(|e| Error::internal("cannot read a segment").with_source(e))
 }

@@ -75,7 +75,11 @@ impl AggregateUDFImpl for Udaf {
             .map(|t| match t {
                 t if t.is_integer() => DataType::Int64,
                 DataType::Boolean => DataType::Int64,
-                DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::List(_) | DataType::Map(..) | DataType::Struct(_) => t.clone(),
+                DataType::Decimal128(..)
+                | DataType::Decimal256(..)
+                | DataType::List(_)
+                | DataType::Map(..)
+                | DataType::Struct(_) => t.clone(),
                 _ => DataType::Float64,
             })
             .collect())
@@ -114,12 +118,21 @@ impl AggregateUDFImpl for Udaf {
         if self.is_sum() && !args.is_distinct {
             let (sum, scale) = match types.first().map(SqlType::arrow) {
                 Some(DataType::Int64) => (Total::Int(0), 0),
-                Some(DataType::Decimal128(_, s) | DataType::Decimal256(_, s)) => (Total::Decimal(i256::ZERO), s.max(0) as u8),
+                Some(DataType::Decimal128(_, s) | DataType::Decimal256(_, s)) => {
+                    (Total::Decimal(i256::ZERO), s.max(0) as u8)
+                }
                 _ => (Total::Float(0.0), 0),
             };
             return Ok(Box::new(Running { sum, n: 0, scale, average: self.aggregate.name == "avg", result }));
         }
-        Ok(Box::new(Rows { aggregate: self.aggregate, types, result, rows: Vec::new(), distinct: args.is_distinct, bytes: 0 }))
+        Ok(Box::new(Rows {
+            aggregate: self.aggregate,
+            types,
+            result,
+            rows: Vec::new(),
+            distinct: args.is_distinct,
+            bytes: 0,
+        }))
     }
 }
 
@@ -221,7 +234,11 @@ impl Accumulator for Running {
                             let r = v.checked_rem(n)?;
                             // Half away from zero.
                             let twice = r.wrapping_abs().checked_mul(i256::from_i128(2))?;
-                            let step = if twice >= n { if v < i256::ZERO { i256::MINUS_ONE } else { i256::ONE } } else { i256::ZERO };
+                            let step = if twice >= n {
+                                if v < i256::ZERO { i256::MINUS_ONE } else { i256::ONE }
+                            } else {
+                                i256::ZERO
+                            };
                             q.checked_add(step)
                         })
                         .map_or(Value::Null, |q| Value::Decimal(q, to))
@@ -248,7 +265,8 @@ impl Accumulator for Running {
         let [sums, counts] = states else { return internal_err!("a state of a sum has two parts") };
         let before = self.n;
         self.add(sums, 1)?;
-        let more: i64 = counts.as_primitive_opt::<arrow::datatypes::Int64Type>().map_or(0, |c| c.iter().flatten().sum());
+        let more: i64 =
+            counts.as_primitive_opt::<arrow::datatypes::Int64Type>().map_or(0, |c| c.iter().flatten().sum());
         self.n = before + more;
         Ok(())
     }
@@ -303,7 +321,8 @@ impl Accumulator for Rows {
     }
 
     fn evaluate(&mut self) -> DfResult<ScalarValue> {
-        let v = (self.aggregate.fold)(&self.rows, &self.types, &self.result).map_err(datafusion::error::DataFusionError::from)?;
+        let v = (self.aggregate.fold)(&self.rows, &self.types, &self.result)
+            .map_err(datafusion::error::DataFusionError::from)?;
         ScalarValue::try_from_array(&Value::array(&[v], &self.result), 0)
     }
 
@@ -377,7 +396,9 @@ fn avg_type(types: &[SqlType]) -> SqlResult<SqlType> {
         }
         SqlType::Date => SqlType::Double,
         SqlType::DateTime => SqlType::Double,
-        t if t.is_nested() => return Err(SqlError::analysis(format!("No matching function with signature: avg({})", t.ddl()))),
+        t if t.is_nested() => {
+            return Err(SqlError::analysis(format!("No matching function with signature: avg({})", t.ddl())));
+        }
         _ => SqlType::Double,
     })
 }
@@ -398,7 +419,9 @@ fn total(rows: &[Vec<Value>], r: &SqlType) -> Value {
             }
             Value::Decimal(sum, *s)
         }
-        SqlType::BigInt => Value::Int(i128::from(rows.iter().filter_map(|x| x[0].as_i128()).fold(0i64, |a, b| a.wrapping_add(b as i64)))),
+        SqlType::BigInt => Value::Int(i128::from(
+            rows.iter().filter_map(|x| x[0].as_i128()).fold(0i64, |a, b| a.wrapping_add(b as i64)),
+        )),
         _ => Value::Int(rows.iter().filter_map(|x| x[0].as_i128()).fold(0i128, i128::wrapping_add)),
     }
 }
@@ -450,7 +473,10 @@ fn sketch_of(rows: &[Vec<Value>]) -> Hll {
 }
 
 fn distinct_count(rows: &[Vec<Value>]) -> i64 {
-    let set: std::collections::HashSet<String> = rows.iter().map(|r| r.iter().map(|v| v.as_text().unwrap_or_default()).collect::<Vec<_>>().join("\u{1}")).collect();
+    let set: std::collections::HashSet<String> = rows
+        .iter()
+        .map(|r| r.iter().map(|v| v.as_text().unwrap_or_default()).collect::<Vec<_>>().join("\u{1}"))
+        .collect();
     set.len() as i64
 }
 
@@ -489,7 +515,10 @@ const AGGREGATES: &[Aggregate] = &[
                 SqlType::Decimal(_, s) => match total(r, &SqlType::Decimal(76, *s)) {
                     Value::Decimal(sum, _) => {
                         let n = i256::from_i128(r.len() as i128);
-                        let ten = sum.checked_mul(pow10(1)).and_then(|x| x.checked_div(n)).and_then(|q| rescale(q, s + 1, *s));
+                        let ten = sum
+                            .checked_mul(pow10(1))
+                            .and_then(|x| x.checked_div(n))
+                            .and_then(|q| rescale(q, s + 1, *s));
                         ten.map_or(Value::Null, |q| Value::Decimal(q, *s))
                     }
                     _ => Value::Null,
@@ -507,13 +536,19 @@ const AGGREGATES: &[Aggregate] = &[
                 return Ok(Value::Null);
             }
             // A second argument is the separator.
-            let separator = if types.len() > 1 { r[0].last().and_then(Value::as_text).unwrap_or_default() } else { ",".into() };
+            let separator =
+                if types.len() > 1 { r[0].last().and_then(Value::as_text).unwrap_or_default() } else { ",".into() };
             let parts: Vec<String> = r.iter().filter_map(|x| x[0].as_text()).collect();
             Ok(Value::Text(parts.join(&separator)))
         },
         skip_nulls: true,
     },
-    Aggregate { name: "array_agg", types: array, fold: |r, _, _| Ok(Value::List(r.iter().map(|x| x[0].clone()).collect())), skip_nulls: false },
+    Aggregate {
+        name: "array_agg",
+        types: array,
+        fold: |r, _, _| Ok(Value::List(r.iter().map(|x| x[0].clone()).collect())),
+        skip_nulls: false,
+    },
     Aggregate {
         name: "array_agg_distinct",
         types: array,
@@ -546,16 +581,60 @@ const AGGREGATES: &[Aggregate] = &[
         },
         skip_nulls: true,
     },
-    Aggregate { name: "any_value", types: first, fold: |r, _, _| Ok(r.first().map_or(Value::Null, |x| x[0].clone())), skip_nulls: true },
-    Aggregate { name: "max_by", types: first, fold: |r, _, _| Ok(by(r, std::cmp::Ordering::Greater)), skip_nulls: false },
+    Aggregate {
+        name: "any_value",
+        types: first,
+        fold: |r, _, _| Ok(r.first().map_or(Value::Null, |x| x[0].clone())),
+        skip_nulls: true,
+    },
+    Aggregate {
+        name: "max_by",
+        types: first,
+        fold: |r, _, _| Ok(by(r, std::cmp::Ordering::Greater)),
+        skip_nulls: false,
+    },
     Aggregate { name: "min_by", types: first, fold: |r, _, _| Ok(by(r, std::cmp::Ordering::Less)), skip_nulls: false },
-    Aggregate { name: "bool_or", types: boolean, fold: |r, _, _| Ok(if r.is_empty() { Value::Null } else { Value::Bool(r.iter().any(|x| x[0].as_bool() == Some(true))) }), skip_nulls: true },
-    Aggregate { name: "bool_and", types: boolean, fold: |r, _, _| Ok(if r.is_empty() { Value::Null } else { Value::Bool(r.iter().all(|x| x[0].as_bool() == Some(true))) }), skip_nulls: true },
-    Aggregate { name: "count_if", types: bigint, fold: |r, _, _| Ok(Value::int(r.iter().filter(|x| x[0].as_bool() == Some(true)).count() as i64)), skip_nulls: true },
-    Aggregate { name: "approx_count_distinct", types: bigint, fold: |r, _, _| Ok(Value::int(distinct_count(r))), skip_nulls: true },
+    Aggregate {
+        name: "bool_or",
+        types: boolean,
+        fold: |r, _, _| {
+            Ok(if r.is_empty() { Value::Null } else { Value::Bool(r.iter().any(|x| x[0].as_bool() == Some(true))) })
+        },
+        skip_nulls: true,
+    },
+    Aggregate {
+        name: "bool_and",
+        types: boolean,
+        fold: |r, _, _| {
+            Ok(if r.is_empty() { Value::Null } else { Value::Bool(r.iter().all(|x| x[0].as_bool() == Some(true))) })
+        },
+        skip_nulls: true,
+    },
+    Aggregate {
+        name: "count_if",
+        types: bigint,
+        fold: |r, _, _| Ok(Value::int(r.iter().filter(|x| x[0].as_bool() == Some(true)).count() as i64)),
+        skip_nulls: true,
+    },
+    Aggregate {
+        name: "approx_count_distinct",
+        types: bigint,
+        fold: |r, _, _| Ok(Value::int(distinct_count(r))),
+        skip_nulls: true,
+    },
     Aggregate { name: "ndv", types: bigint, fold: |r, _, _| Ok(Value::int(distinct_count(r))), skip_nulls: true },
-    Aggregate { name: "approx_count_distinct_hll_sketch", types: bigint, fold: |r, _, _| Ok(Value::int(distinct_count(r))), skip_nulls: true },
-    Aggregate { name: "ds_hll_count_distinct", types: bigint, fold: |r, _, _| Ok(Value::int(distinct_count(&r.iter().map(|x| vec![x[0].clone()]).collect::<Vec<_>>()))), skip_nulls: true },
+    Aggregate {
+        name: "approx_count_distinct_hll_sketch",
+        types: bigint,
+        fold: |r, _, _| Ok(Value::int(distinct_count(r))),
+        skip_nulls: true,
+    },
+    Aggregate {
+        name: "ds_hll_count_distinct",
+        types: bigint,
+        fold: |r, _, _| Ok(Value::int(distinct_count(&r.iter().map(|x| vec![x[0].clone()]).collect::<Vec<_>>()))),
+        skip_nulls: true,
+    },
     Aggregate {
         name: "multi_distinct_sum",
         types: sum_type,
@@ -570,34 +649,80 @@ const AGGREGATES: &[Aggregate] = &[
         },
         skip_nulls: true,
     },
-    Aggregate { name: "bitmap_union", types: bitmap, fold: |r, _, _| Ok(Value::Bytes(sketch::bitmap_write(&union(r)))), skip_nulls: true },
-    Aggregate { name: "bitmap_agg", types: bitmap, fold: |r, _, _| Ok(if r.is_empty() { Value::Null } else { Value::Bytes(sketch::bitmap_write(&union(r))) }), skip_nulls: true },
-    Aggregate { name: "bitmap_union_count", types: bigint, fold: |r, _, _| Ok(Value::int(union(r).len() as i64)), skip_nulls: true },
-    Aggregate { name: "bitmap_union_int", types: bigint, fold: |r, _, _| Ok(Value::int(union(r).len() as i64)), skip_nulls: true },
+    Aggregate {
+        name: "bitmap_union",
+        types: bitmap,
+        fold: |r, _, _| Ok(Value::Bytes(sketch::bitmap_write(&union(r)))),
+        skip_nulls: true,
+    },
+    Aggregate {
+        name: "bitmap_agg",
+        types: bitmap,
+        fold: |r, _, _| Ok(if r.is_empty() { Value::Null } else { Value::Bytes(sketch::bitmap_write(&union(r))) }),
+        skip_nulls: true,
+    },
+    Aggregate {
+        name: "bitmap_union_count",
+        types: bigint,
+        fold: |r, _, _| Ok(Value::int(union(r).len() as i64)),
+        skip_nulls: true,
+    },
+    Aggregate {
+        name: "bitmap_union_int",
+        types: bigint,
+        fold: |r, _, _| Ok(Value::int(union(r).len() as i64)),
+        skip_nulls: true,
+    },
     Aggregate {
         name: "bitmap_intersect",
         types: bitmap,
         fold: |r, _, _| {
-            let mut maps = r.iter().filter_map(|x| if let Value::Bytes(b) = &x[0] { Some(sketch::bitmap_read(b)) } else { None });
+            let mut maps =
+                r.iter().filter_map(|x| if let Value::Bytes(b) = &x[0] { Some(sketch::bitmap_read(b)) } else { None });
             let Some(one) = maps.next() else { return Ok(Value::Bytes(sketch::bitmap_write(&RoaringTreemap::new()))) };
             Ok(Value::Bytes(sketch::bitmap_write(&maps.fold(one, |a, b| a & b))))
         },
         skip_nulls: true,
     },
-    Aggregate { name: "hll_union", types: hll, fold: |r, _, _| Ok(Value::Bytes(sketch_of(r).write())), skip_nulls: true },
-    Aggregate { name: "hll_raw_agg", types: hll, fold: |r, _, _| Ok(Value::Bytes(sketch_of(r).write())), skip_nulls: true },
+    Aggregate {
+        name: "hll_union",
+        types: hll,
+        fold: |r, _, _| Ok(Value::Bytes(sketch_of(r).write())),
+        skip_nulls: true,
+    },
+    Aggregate {
+        name: "hll_raw_agg",
+        types: hll,
+        fold: |r, _, _| Ok(Value::Bytes(sketch_of(r).write())),
+        skip_nulls: true,
+    },
     Aggregate { name: "hll_raw", types: hll, fold: |r, _, _| Ok(Value::Bytes(sketch_of(r).write())), skip_nulls: true },
-    Aggregate { name: "hll_union_agg", types: bigint, fold: |r, _, _| Ok(Value::int(sketch_of(r).estimate() as i64)), skip_nulls: true },
+    Aggregate {
+        name: "hll_union_agg",
+        types: bigint,
+        fold: |r, _, _| Ok(Value::int(sketch_of(r).estimate() as i64)),
+        skip_nulls: true,
+    },
     Aggregate {
         name: "percentile_cont",
         types: double,
-        fold: |r, _, _| Ok(r.first().and_then(|x| x.get(1).and_then(Value::as_f64)).and_then(|p| percentile(r, p)).map_or(Value::Null, Value::Double)),
+        fold: |r, _, _| {
+            Ok(r.first()
+                .and_then(|x| x.get(1).and_then(Value::as_f64))
+                .and_then(|p| percentile(r, p))
+                .map_or(Value::Null, Value::Double))
+        },
         skip_nulls: true,
     },
     Aggregate {
         name: "percentile_approx",
         types: double,
-        fold: |r, _, _| Ok(r.first().and_then(|x| x.get(1).and_then(Value::as_f64)).and_then(|p| percentile(r, p)).map_or(Value::Null, Value::Double)),
+        fold: |r, _, _| {
+            Ok(r.first()
+                .and_then(|x| x.get(1).and_then(Value::as_f64))
+                .and_then(|p| percentile(r, p))
+                .map_or(Value::Null, Value::Double))
+        },
         skip_nulls: true,
     },
     Aggregate {
@@ -654,10 +779,17 @@ const AGGREGATES: &[Aggregate] = &[
     },
     Aggregate {
         name: "retention",
-        types: |t| Ok(SqlType::Array(Box::new(match element(&first(t)?) { SqlType::Null => SqlType::Boolean, e => e }))),
+        types: |t| {
+            Ok(SqlType::Array(Box::new(match element(&first(t)?) {
+                SqlType::Null => SqlType::Boolean,
+                e => e,
+            })))
+        },
         fold: |r, _, _| {
             let n = r.iter().map(|x| if let Value::List(l) = &x[0] { l.len() } else { 0 }).max().unwrap_or(0);
-            let hit = |i: usize| r.iter().any(|x| matches!(&x[0], Value::List(l) if l.get(i).and_then(Value::as_bool) == Some(true)));
+            let hit = |i: usize| {
+                r.iter().any(|x| matches!(&x[0], Value::List(l) if l.get(i).and_then(Value::as_bool) == Some(true)))
+            };
             let base = hit(0);
             Ok(Value::List((0..n).map(|i| Value::Bool(base && hit(i))).collect()))
         },
@@ -674,7 +806,12 @@ pub fn functions() -> HashMap<String, Arc<AggregateUDF>> {
             (a.name.to_string(), Arc::new(AggregateUDF::from(f)))
         })
         .collect();
-    for (alias, name) in [("string_agg", "group_concat"), ("boolor_agg", "bool_or"), ("booland_agg", "bool_and"), ("array_agg_unique", "array_unique_agg")] {
+    for (alias, name) in [
+        ("string_agg", "group_concat"),
+        ("boolor_agg", "bool_or"),
+        ("booland_agg", "bool_and"),
+        ("array_agg_unique", "array_unique_agg"),
+    ] {
         if let Some(f) = out.get(name).cloned() {
             out.insert(alias.into(), f);
         }

@@ -51,7 +51,11 @@ fn two(a: &Args<'_>) -> SqlResult<(SqlType, SqlType)> {
     match a.types {
         [x, y] => {
             if x.is_nested() || y.is_nested() {
-                return Err(SqlError::analysis(format!("No matching function with signature for types {}, {}", x.ddl(), y.ddl())));
+                return Err(SqlError::analysis(format!(
+                    "No matching function with signature for types {}, {}",
+                    x.ddl(),
+                    y.ddl()
+                )));
             }
             Ok((numeric(x), numeric(y)))
         }
@@ -105,7 +109,7 @@ fn divide_type(a: &Args<'_>) -> SqlResult<SqlType> {
     if !is_float(&x) && !is_float(&y) && (is_decimal(&x) || is_decimal(&y)) {
         let ((p, s), (q, t)) = (as_decimal(&x), as_decimal(&y));
         // At least six digits after the point, as many as the dividend has when it has more.
-        let scale = if s <= 6 { s + 6 } else { s.max(12).min(s.max(t)) .max(s) };
+        let scale = if s <= 6 { s + 6 } else { s.max(12).min(s.max(t)).max(s) };
         return Ok(SqlType::Decimal(most(p, q), scale.min(most(p, q))));
     }
     Ok(SqlType::Double)
@@ -226,7 +230,12 @@ fn modulo(v: &[Value], _: &[SqlType], r: &SqlType) -> SqlResult<Value> {
 }
 
 /// Plain 64-bit columns skip the row form.
-fn fast(arrays: &[ArrayRef], r: &SqlType, ints: fn(i64, i64) -> i64, floats: fn(f64, f64) -> f64) -> SqlResult<Option<ArrayRef>> {
+fn fast(
+    arrays: &[ArrayRef],
+    r: &SqlType,
+    ints: fn(i64, i64) -> i64,
+    floats: fn(f64, f64) -> f64,
+) -> SqlResult<Option<ArrayRef>> {
     let (a, b) = (&arrays[0], &arrays[1]);
     match r {
         SqlType::BigInt => {
@@ -265,7 +274,7 @@ fn abs_type(a: &Args<'_>) -> SqlResult<SqlType> {
 /// round/truncate: decimals keep a decimal with the wanted scale, others are DOUBLE (BIGINT without digits).
 fn round_type(a: &Args<'_>) -> SqlResult<SqlType> {
     match (&same(a)?, a.constants.get(1)) {
-        (SqlType::Decimal(p, s), None) => Ok(SqlType::Decimal((*p).max(38), (*s).min(0))),
+        (SqlType::Decimal(p, _), None) => Ok(SqlType::Decimal((*p).max(38), 0)),
         (SqlType::Decimal(_, s), Some(Some(d))) => {
             let d = d.as_i64().unwrap_or(0);
             Ok(SqlType::Decimal(38, d.clamp(0, i64::from(*s).max(0)).max(d.clamp(0, 38)) as u8))
@@ -280,11 +289,7 @@ fn round(v: &[Value], r: &SqlType, truncate: bool) -> SqlResult<Value> {
     if let (SqlType::Decimal(_, s), Some((x, xs))) = (r, decimal_of(&v[0])) {
         let keep = digits.min(i64::from(xs));
         let cut = (i64::from(xs) - keep).clamp(0, 76) as u8;
-        let shortened = if truncate {
-            x.checked_div(crate::value::pow10(u32::from(cut)))
-        } else {
-            rescale(x, cut, 0)
-        };
+        let shortened = if truncate { x.checked_div(crate::value::pow10(u32::from(cut))) } else { rescale(x, cut, 0) };
         let full = shortened.and_then(|q| rescale(q, 0, cut)).and_then(|q| rescale(q, xs, *s));
         return Ok(full.map_or(Value::Null, |q| Value::Decimal(q, *s)));
     }
@@ -294,7 +299,8 @@ fn round(v: &[Value], r: &SqlType, truncate: bool) -> SqlResult<Value> {
     let y = if truncate { scaled.trunc() } else { scaled.round() } / factor;
     // Rounding 2.675 to two digits is done on the shortest decimal form, as people expect.
     let y = if !truncate && digits > 0 && digits < 16 {
-        match crate::value::parse_decimal(&crate::value::double_text(x)).and_then(|(m, s)| rescale(m, s, digits as u8)) {
+        match crate::value::parse_decimal(&crate::value::double_text(x)).and_then(|(m, s)| rescale(m, s, digits as u8))
+        {
             Some(m) => crate::value::decimal_to_f64(m, digits as u8),
             None => y,
         }
@@ -358,7 +364,9 @@ fn conv(v: &[Value], _: &[SqlType], _: &SqlType) -> SqlResult<Value> {
     if digits.is_empty() {
         return Ok(Value::text("0"));
     }
-    let n = u128::from_str_radix(&digits, from.unsigned_abs() as u32).unwrap_or(u128::from(u64::MAX)).min(u128::from(u64::MAX)) as u64;
+    let n = u128::from_str_radix(&digits, from.unsigned_abs() as u32)
+        .unwrap_or(u128::from(u64::MAX))
+        .min(u128::from(u64::MAX)) as u64;
     let n = if negative { n.wrapping_neg() } else { n };
     let (minus, mut n) = if to < 0 && (n as i64) < 0 { (true, (n as i64).unsigned_abs()) } else { (false, n) };
     let base = to.unsigned_abs();
@@ -404,9 +412,15 @@ pub const FUNCTIONS: &[Function] = &[
     strict("divide", divide_type, divide),
     strict("mod", modulo_type, modulo),
     strict("int_divide", int_type, |v, _, r| {
-        if let (Value::Double(_) | Value::Float(_) | Value::Decimal(..), _) | (_, Value::Double(_) | Value::Float(_) | Value::Decimal(..)) = (&v[0], &v[1]) {
+        if let (Value::Double(_) | Value::Float(_) | Value::Decimal(..), _)
+        | (_, Value::Double(_) | Value::Float(_) | Value::Decimal(..)) = (&v[0], &v[1])
+        {
             let (Some(a), Some(b)) = (v[0].as_f64(), v[1].as_f64()) else { return Ok(Value::Null) };
-            return Ok(if b == 0.0 { Value::Null } else { Value::Double((a / b).trunc()).cast(r).unwrap_or(Value::Null) });
+            return Ok(if b == 0.0 {
+                Value::Null
+            } else {
+                Value::Double((a / b).trunc()).cast(r).unwrap_or(Value::Null)
+            });
         }
         let (Some(a), Some(b)) = (v[0].as_i128(), v[1].as_i128()) else { return Ok(Value::Null) };
         Ok(if b == 0 { Value::Null } else { wrap(a.wrapping_div(b), r) })
@@ -424,9 +438,23 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     strict("round", round_type, |v, _, r| round(v, r, false)),
     strict("truncate", round_type, |v, _, r| round(v, r, true)),
-    strict("ceil", bigint, |v, _, r| Ok(v[0].as_f64().and_then(|x| Value::Double(x.ceil()).cast(r)).unwrap_or(Value::Null))),
-    strict("floor", bigint, |v, _, r| Ok(v[0].as_f64().and_then(|x| Value::Double(x.floor()).cast(r)).unwrap_or(Value::Null))),
-    strict("sign", super::core_float, |v, _, _| Ok(v[0].as_f64().map_or(Value::Null, |x| Value::Float(if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { 0.0 })))),
+    strict("ceil", bigint, |v, _, r| {
+        Ok(v[0].as_f64().and_then(|x| Value::Double(x.ceil()).cast(r)).unwrap_or(Value::Null))
+    }),
+    strict("floor", bigint, |v, _, r| {
+        Ok(v[0].as_f64().and_then(|x| Value::Double(x.floor()).cast(r)).unwrap_or(Value::Null))
+    }),
+    strict("sign", super::core_float, |v, _, _| {
+        Ok(v[0].as_f64().map_or(Value::Null, |x| {
+            Value::Float(if x > 0.0 {
+                1.0
+            } else if x < 0.0 {
+                -1.0
+            } else {
+                0.0
+            })
+        }))
+    }),
     math!("sqrt", f64::sqrt),
     math!("cbrt", f64::cbrt),
     math!("exp", f64::exp),

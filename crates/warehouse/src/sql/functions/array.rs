@@ -4,7 +4,10 @@ use std::cmp::Ordering;
 
 use roaring::RoaringTreemap;
 
-use super::{Args, Function, bigint, bitmap, boolean, common, common_two, double, element, hll, int, lenient, same, strict, string};
+use super::{
+    Args, Function, bigint, bitmap, boolean, common, common_two, double, element, hll, int, lenient, same, strict,
+    string,
+};
 use crate::error::{SqlError, SqlResult};
 use crate::sketch::{self, Hll, bitmap_of_text, bitmap_read, bitmap_text, bitmap_write};
 use crate::types::SqlType;
@@ -108,10 +111,12 @@ fn sum_of(l: &[Value], r: &SqlType) -> Value {
         n += 1;
         total = match r {
             SqlType::Double => Value::Double(total.as_f64().unwrap_or(0.0) + x.as_f64().unwrap_or(0.0)),
-            SqlType::Decimal(_, s) => match (total.cast(&SqlType::Decimal(76, *s)), x.cast(&SqlType::Decimal(76, *s))) {
-                (Some(Value::Decimal(a, _)), Some(Value::Decimal(b, _))) => Value::Decimal(a.wrapping_add(b), *s),
-                _ => return Value::Null,
-            },
+            SqlType::Decimal(_, s) => {
+                match (total.cast(&SqlType::Decimal(76, *s)), x.cast(&SqlType::Decimal(76, *s))) {
+                    (Some(Value::Decimal(a, _)), Some(Value::Decimal(b, _))) => Value::Decimal(a.wrapping_add(b), *s),
+                    _ => return Value::Null,
+                }
+            }
             _ => Value::Int(total.as_i128().unwrap_or(0).wrapping_add(x.as_i128().unwrap_or(0))),
         };
     }
@@ -151,43 +156,89 @@ pub const FUNCTIONS: &[Function] = &[
         Ok(Value::List(v.iter().map(|x| x.cast(&e).unwrap_or(Value::Null)).collect()))
     }),
     lenient("map", map_type, |v, _, r| {
-        let (k, x) = match r { SqlType::Map(k, x) => ((**k).clone(), (**x).clone()), _ => (SqlType::Null, SqlType::Null) };
+        let (k, x) = match r {
+            SqlType::Map(k, x) => ((**k).clone(), (**x).clone()),
+            _ => (SqlType::Null, SqlType::Null),
+        };
         let mut out: Vec<(Value, Value)> = Vec::new();
         for p in v.chunks(2) {
             let key = p[0].cast(&k).unwrap_or(Value::Null);
             let value = p.get(1).and_then(|y| y.cast(&x)).unwrap_or(Value::Null);
-            match out.iter_mut().find(|o| equal(&o.0, &key)) { Some(o) => o.1 = value, None => out.push((key, value)) }
+            match out.iter_mut().find(|o| equal(&o.0, &key)) {
+                Some(o) => o.1 = value,
+                None => out.push((key, value)),
+            }
         }
         Ok(Value::Map(out))
     }),
-    strict("array_length", int, |v, _, _| Ok(Value::int(match &v[0] { Value::List(l) => l.len() as i64, Value::Map(m) => m.len() as i64, _ => 0 }))),
-    strict("map_size", int, |v, _, _| Ok(Value::int(match &v[0] { Value::List(l) => l.len() as i64, Value::Map(m) => m.len() as i64, _ => 0 }))),
-    strict("map_keys", keys_type, |v, _, _| Ok(match &v[0] { Value::Map(m) => Value::List(m.iter().map(|p| p.0.clone()).collect()), _ => Value::Null })),
-    strict("map_values", values_type, |v, _, _| Ok(match &v[0] { Value::Map(m) => Value::List(m.iter().map(|p| p.1.clone()).collect()), _ => Value::Null })),
-    strict("map_from_arrays", |a| Ok(SqlType::Map(Box::new(element(&a.types[0])), Box::new(element(&a.types[1])))), |v, _, _| {
-        if items(&v[0]).len() != items(&v[1]).len() {
-            return Err(SqlError::plain("Key and value arrays must be the same length"));
-        }
-        let mut out: Vec<(Value, Value)> = Vec::new();
-        for (k, x) in items(&v[0]).iter().zip(items(&v[1])) {
-            match out.iter_mut().find(|o| equal(&o.0, k)) { Some(o) => o.1 = x.clone(), None => out.push((k.clone(), x.clone())) }
-        }
-        Ok(Value::Map(out))
+    strict("array_length", int, |v, _, _| {
+        Ok(Value::int(match &v[0] {
+            Value::List(l) => l.len() as i64,
+            Value::Map(m) => m.len() as i64,
+            _ => 0,
+        }))
     }),
+    strict("map_size", int, |v, _, _| {
+        Ok(Value::int(match &v[0] {
+            Value::List(l) => l.len() as i64,
+            Value::Map(m) => m.len() as i64,
+            _ => 0,
+        }))
+    }),
+    strict("map_keys", keys_type, |v, _, _| {
+        Ok(match &v[0] {
+            Value::Map(m) => Value::List(m.iter().map(|p| p.0.clone()).collect()),
+            _ => Value::Null,
+        })
+    }),
+    strict("map_values", values_type, |v, _, _| {
+        Ok(match &v[0] {
+            Value::Map(m) => Value::List(m.iter().map(|p| p.1.clone()).collect()),
+            _ => Value::Null,
+        })
+    }),
+    strict(
+        "map_from_arrays",
+        |a| Ok(SqlType::Map(Box::new(element(&a.types[0])), Box::new(element(&a.types[1])))),
+        |v, _, _| {
+            if items(&v[0]).len() != items(&v[1]).len() {
+                return Err(SqlError::plain("Key and value arrays must be the same length"));
+            }
+            let mut out: Vec<(Value, Value)> = Vec::new();
+            for (k, x) in items(&v[0]).iter().zip(items(&v[1])) {
+                match out.iter_mut().find(|o| equal(&o.0, k)) {
+                    Some(o) => o.1 = x.clone(),
+                    None => out.push((k.clone(), x.clone())),
+                }
+            }
+            Ok(Value::Map(out))
+        },
+    ),
     lenient("map_concat", common_arrays, |v, _, _| {
         let mut out: Vec<(Value, Value)> = Vec::new();
         for m in v {
             if let Value::Map(m) = m {
                 for (k, x) in m {
-                    match out.iter_mut().find(|o| equal(&o.0, k)) { Some(o) => o.1 = x.clone(), None => out.push((k.clone(), x.clone())) }
+                    match out.iter_mut().find(|o| equal(&o.0, k)) {
+                        Some(o) => o.1 = x.clone(),
+                        None => out.push((k.clone(), x.clone())),
+                    }
                 }
             }
         }
         Ok(Value::Map(out))
     }),
     strict("distinct_map_keys", same, |v, _, _| Ok(v[0].clone())),
-    lenient("array_contains", boolean, |v, _, _| Ok(if v[0].is_null() { Value::Null } else { Value::Bool(has(items(&v[0]), &v[1])) })),
-    lenient("array_position", int, |v, _, _| Ok(if v[0].is_null() { Value::Null } else { Value::int(items(&v[0]).iter().position(|x| equal(x, &v[1])).map_or(0, |i| i as i64 + 1)) })),
+    lenient("array_contains", boolean, |v, _, _| {
+        Ok(if v[0].is_null() { Value::Null } else { Value::Bool(has(items(&v[0]), &v[1])) })
+    }),
+    lenient("array_position", int, |v, _, _| {
+        Ok(if v[0].is_null() {
+            Value::Null
+        } else {
+            Value::int(items(&v[0]).iter().position(|x| equal(x, &v[1])).map_or(0, |i| i as i64 + 1))
+        })
+    }),
     strict("array_contains_all", boolean, |v, _, _| Ok(Value::Bool(items(&v[1]).iter().all(|x| has(items(&v[0]), x))))),
     strict("array_contains_seq", boolean, |v, _, _| {
         let (a, b) = (items(&v[0]), items(&v[1]));
@@ -195,13 +246,23 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     strict("arrays_overlap", boolean, |v, _, _| Ok(Value::Bool(items(&v[0]).iter().any(|x| has(items(&v[1]), x))))),
     lenient("array_append", with_item, |v, _, _| {
-        if v[0].is_null() { return Ok(Value::Null) }
+        if v[0].is_null() {
+            return Ok(Value::Null);
+        }
         let mut out = items(&v[0]).to_vec();
         out.push(v[1].clone());
         Ok(Value::List(out))
     }),
-    lenient("array_remove", same, |v, _, _| Ok(if v[0].is_null() { Value::Null } else { Value::List(items(&v[0]).iter().filter(|x| !equal(x, &v[1])).cloned().collect()) })),
-    strict("array_concat", common_arrays, |v, _, _| Ok(Value::List(v.iter().flat_map(|l| items(l).to_vec()).collect()))),
+    lenient("array_remove", same, |v, _, _| {
+        Ok(if v[0].is_null() {
+            Value::Null
+        } else {
+            Value::List(items(&v[0]).iter().filter(|x| !equal(x, &v[1])).cloned().collect())
+        })
+    }),
+    strict("array_concat", common_arrays, |v, _, _| {
+        Ok(Value::List(v.iter().flat_map(|l| items(l).to_vec()).collect()))
+    }),
     strict("array_distinct", same, |v, _, _| Ok(Value::List(distinct(items(&v[0]))))),
     strict("array_sort", same, |v, _, _| Ok(Value::List(sorted(items(&v[0]))))),
     strict("array_sortby", same, |v, _, _| {
@@ -212,48 +273,102 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     strict("array_intersect", common_arrays, |v, _, _| {
         let mut out = distinct(items(&v[0]));
-        for l in &v[1..] { out.retain(|x| has(items(l), x)) }
+        for l in &v[1..] {
+            out.retain(|x| has(items(l), x))
+        }
         Ok(Value::List(out))
     }),
     strict("array_slice", same, |v, _, _| {
         let l = items(&v[0]);
         let (from, n) = (v[1].as_i64().unwrap_or(1), v.get(2).and_then(Value::as_i64).unwrap_or(l.len() as i64));
-        let start = if from > 0 { from - 1 } else if from < 0 { l.len() as i64 + from } else { return Ok(Value::List(Vec::new())) };
+        let start = if from > 0 {
+            from - 1
+        } else if from < 0 {
+            l.len() as i64 + from
+        } else {
+            return Ok(Value::List(Vec::new()));
+        };
         let end = (start + n.max(0)).clamp(0, l.len() as i64);
         let start = start.clamp(0, end);
         Ok(Value::List(l[start as usize..end as usize].to_vec()))
     }),
-    strict("array_min", first_element, |v, _, _| Ok(items(&v[0]).iter().filter(|x| !x.is_null()).min_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))),
-    strict("array_max", first_element, |v, _, _| Ok(items(&v[0]).iter().filter(|x| !x.is_null()).max_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))),
+    strict("array_min", first_element, |v, _, _| {
+        Ok(items(&v[0]).iter().filter(|x| !x.is_null()).min_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
+    }),
+    strict("array_max", first_element, |v, _, _| {
+        Ok(items(&v[0]).iter().filter(|x| !x.is_null()).max_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
+    }),
     strict("array_sum", sum_type, |v, _, r| Ok(sum_of(items(&v[0]), r))),
     strict("array_avg", avg_type, |v, _, r| {
         let n = items(&v[0]).iter().filter(|x| !x.is_null()).count();
-        if n == 0 { return Ok(Value::Null) }
+        if n == 0 {
+            return Ok(Value::Null);
+        }
         Ok(match sum_of(items(&v[0]), if *r == SqlType::Double { &SqlType::Double } else { r }) {
             Value::Double(x) => Value::Double(x / n as f64),
-            Value::Decimal(x, s) => x.checked_div(arrow::datatypes::i256::from_i128(n as i128)).map_or(Value::Null, |q| Value::Decimal(q, s)),
+            Value::Decimal(x, s) => x
+                .checked_div(arrow::datatypes::i256::from_i128(n as i128))
+                .map_or(Value::Null, |q| Value::Decimal(q, s)),
             other => other.as_f64().map_or(Value::Null, |x| Value::Double(x / n as f64)),
         })
     }),
-    strict("array_difference", |a| Ok(SqlType::Array(Box::new(match element(&a.types[0]) { t if t.is_integer() => SqlType::BigInt, SqlType::Decimal(_, s) => SqlType::Decimal(38, s), _ => SqlType::Double }))), |v, _, r| {
-        let l = items(&v[0]);
-        let e = element(r);
-        Ok(Value::List(l.iter().enumerate().map(|(i, x)| {
-            if i == 0 { return if x.is_null() { Value::Null } else { Value::Int(0).cast(&e).unwrap_or(Value::Null) } }
-            match (&e, x.is_null() || l[i - 1].is_null()) {
-                (_, true) => Value::Null,
-                (SqlType::BigInt, _) => Value::Int(x.as_i128().unwrap_or(0) - l[i - 1].as_i128().unwrap_or(0)),
-                (t, _) => Value::Double(x.as_f64().unwrap_or(0.0) - l[i - 1].as_f64().unwrap_or(0.0)).cast(t).unwrap_or(Value::Null),
-            }
-        }).collect()))
-    }),
+    strict(
+        "array_difference",
+        |a| {
+            Ok(SqlType::Array(Box::new(match element(&a.types[0]) {
+                t if t.is_integer() => SqlType::BigInt,
+                SqlType::Decimal(_, s) => SqlType::Decimal(38, s),
+                _ => SqlType::Double,
+            })))
+        },
+        |v, _, r| {
+            let l = items(&v[0]);
+            let e = element(r);
+            Ok(Value::List(
+                l.iter()
+                    .enumerate()
+                    .map(|(i, x)| {
+                        if i == 0 {
+                            return if x.is_null() {
+                                Value::Null
+                            } else {
+                                Value::Int(0).cast(&e).unwrap_or(Value::Null)
+                            };
+                        }
+                        match (&e, x.is_null() || l[i - 1].is_null()) {
+                            (_, true) => Value::Null,
+                            (SqlType::BigInt, _) => {
+                                Value::Int(x.as_i128().unwrap_or(0) - l[i - 1].as_i128().unwrap_or(0))
+                            }
+                            (t, _) => Value::Double(x.as_f64().unwrap_or(0.0) - l[i - 1].as_f64().unwrap_or(0.0))
+                                .cast(t)
+                                .unwrap_or(Value::Null),
+                        }
+                    })
+                    .collect(),
+            ))
+        },
+    ),
     strict("array_cum_sum", same, |v, _, r| {
         let mut total = 0.0;
         let e = element(r);
-        Ok(Value::List(items(&v[0]).iter().map(|x| match x.as_f64() { Some(n) => { total += n; Value::Double(total).cast(&e).unwrap_or(Value::Null) } None => Value::Null }).collect()))
+        Ok(Value::List(
+            items(&v[0])
+                .iter()
+                .map(|x| match x.as_f64() {
+                    Some(n) => {
+                        total += n;
+                        Value::Double(total).cast(&e).unwrap_or(Value::Null)
+                    }
+                    None => Value::Null,
+                })
+                .collect(),
+        ))
     }),
     lenient("array_join", string, |v, _, _| {
-        if v[0].is_null() { return Ok(Value::Null) }
+        if v[0].is_null() {
+            return Ok(Value::Null);
+        }
         let fill = v.get(2).and_then(Value::as_text);
         let parts: Vec<String> = items(&v[0]).iter().filter_map(|x| x.as_text().or_else(|| fill.clone())).collect();
         Ok(Value::Text(parts.join(&v[1].as_text().unwrap_or_default())))
@@ -261,7 +376,11 @@ pub const FUNCTIONS: &[Function] = &[
     strict("array_generate", array_of, |v, _, _| {
         let (from, to, step) = match v.len() {
             1 => (1, v[0].as_i64().unwrap_or(0), 1),
-            2 => (v[0].as_i64().unwrap_or(0), v[1].as_i64().unwrap_or(0), if v[0].as_i64() <= v[1].as_i64() { 1 } else { -1 }),
+            2 => (
+                v[0].as_i64().unwrap_or(0),
+                v[1].as_i64().unwrap_or(0),
+                if v[0].as_i64() <= v[1].as_i64() { 1 } else { -1 },
+            ),
             _ => (v[0].as_i64().unwrap_or(0), v[1].as_i64().unwrap_or(0), v[2].as_i64().unwrap_or(1)),
         };
         let mut out = Vec::new();
@@ -272,25 +391,54 @@ pub const FUNCTIONS: &[Function] = &[
         }
         Ok(Value::List(out))
     }),
-    strict("array_repeat", |a| Ok(SqlType::Array(Box::new(a.types[0].clone()))), |v, _, _| Ok(Value::List(vec![v[0].clone(); v[1].as_i64().unwrap_or(0).clamp(0, ITEMS_MAX) as usize]))),
-    strict("array_flatten", first_element, |v, _, _| Ok(Value::List(items(&v[0]).iter().flat_map(|l| items(l).to_vec()).collect()))),
-    strict("array_to_bitmap", bitmap, |v, _, _| of_bits(&items(&v[0]).iter().filter_map(|x| x.as_i64().and_then(|n| u64::try_from(n).ok())).collect())),
+    strict(
+        "array_repeat",
+        |a| Ok(SqlType::Array(Box::new(a.types[0].clone()))),
+        |v, _, _| Ok(Value::List(vec![v[0].clone(); v[1].as_i64().unwrap_or(0).clamp(0, ITEMS_MAX) as usize])),
+    ),
+    strict("array_flatten", first_element, |v, _, _| {
+        Ok(Value::List(items(&v[0]).iter().flat_map(|l| items(l).to_vec()).collect()))
+    }),
+    strict("array_to_bitmap", bitmap, |v, _, _| {
+        of_bits(&items(&v[0]).iter().filter_map(|x| x.as_i64().and_then(|n| u64::try_from(n).ok())).collect())
+    }),
     // bitmaps
-    strict("to_bitmap", bitmap, |v, _, _| Ok(v[0].as_i128().and_then(|n| u64::try_from(n).ok()).map_or(Value::Null, |n| Value::Bytes(bitmap_write(&[n].into_iter().collect()))))),
-    lenient("bitmap_hash", bitmap, |v, _, _| of_bits(&v[0].as_text().into_iter().map(|t| u64::from(sketch::murmur3_32(t.as_bytes(), 0x9747_b28c))).collect())),
-    lenient("bitmap_hash64", bitmap, |v, _, _| of_bits(&v[0].as_text().into_iter().map(|t| sketch::murmur64(t.as_bytes(), 0)).collect())),
+    strict("to_bitmap", bitmap, |v, _, _| {
+        Ok(v[0]
+            .as_i128()
+            .and_then(|n| u64::try_from(n).ok())
+            .map_or(Value::Null, |n| Value::Bytes(bitmap_write(&[n].into_iter().collect()))))
+    }),
+    lenient("bitmap_hash", bitmap, |v, _, _| {
+        of_bits(&v[0].as_text().into_iter().map(|t| u64::from(sketch::murmur3_32(t.as_bytes(), 0x9747_b28c))).collect())
+    }),
+    lenient("bitmap_hash64", bitmap, |v, _, _| {
+        of_bits(&v[0].as_text().into_iter().map(|t| sketch::murmur64(t.as_bytes(), 0)).collect())
+    }),
     lenient("bitmap_empty", bitmap, |_, _, _| of_bits(&RoaringTreemap::new())),
-    strict("bitmap_from_string", bitmap, |v, _, _| Ok(bitmap_of_text(&v[0].as_text().unwrap_or_default()).map_or(Value::Null, |m| Value::Bytes(bitmap_write(&m))))),
+    strict("bitmap_from_string", bitmap, |v, _, _| {
+        Ok(bitmap_of_text(&v[0].as_text().unwrap_or_default()).map_or(Value::Null, |m| Value::Bytes(bitmap_write(&m))))
+    }),
     strict("bitmap_to_string", string, |v, _, _| Ok(Value::Text(bitmap_text(&bits(&v[0]))))),
-    strict("bitmap_to_array", array_bigint, |v, _, _| Ok(Value::List(bits(&v[0]).iter().take(ITEMS_MAX as usize).map(|n| Value::int(n as i64)).collect()))),
+    strict("bitmap_to_array", array_bigint, |v, _, _| {
+        Ok(Value::List(bits(&v[0]).iter().take(ITEMS_MAX as usize).map(|n| Value::int(n as i64)).collect()))
+    }),
     lenient("bitmap_count", bigint, |v, _, _| Ok(Value::int(bits(&v[0]).len() as i64))),
-    strict("bitmap_contains", boolean, |v, _, _| Ok(Value::Bool(v[1].as_i64().and_then(|n| u64::try_from(n).ok()).is_some_and(|n| bits(&v[0]).contains(n))))),
+    strict("bitmap_contains", boolean, |v, _, _| {
+        Ok(Value::Bool(v[1].as_i64().and_then(|n| u64::try_from(n).ok()).is_some_and(|n| bits(&v[0]).contains(n))))
+    }),
     strict("bitmap_has_any", boolean, |v, _, _| Ok(Value::Bool(!bits(&v[0]).is_disjoint(&bits(&v[1]))))),
     strict("bitmap_and", bitmap, |v, _, _| of_bits(&v[1..].iter().fold(bits(&v[0]), |a, b| a & bits(b)))),
     strict("bitmap_or", bitmap, |v, _, _| of_bits(&v[1..].iter().fold(bits(&v[0]), |a, b| a | bits(b)))),
     strict("bitmap_xor", bitmap, |v, _, _| of_bits(&(bits(&v[0]) ^ bits(&v[1])))),
     strict("bitmap_andnot", bitmap, |v, _, _| of_bits(&(bits(&v[0]) - bits(&v[1])))),
-    strict("bitmap_remove", bitmap, |v, _, _| { let mut m = bits(&v[0]); if let Some(n) = v[1].as_i64().and_then(|n| u64::try_from(n).ok()) { m.remove(n); } of_bits(&m) }),
+    strict("bitmap_remove", bitmap, |v, _, _| {
+        let mut m = bits(&v[0]);
+        if let Some(n) = v[1].as_i64().and_then(|n| u64::try_from(n).ok()) {
+            m.remove(n);
+        }
+        of_bits(&m)
+    }),
     strict("bitmap_min", bigint, |v, _, _| Ok(bits(&v[0]).min().map_or(Value::Null, |n| Value::int(n as i64)))),
     strict("bitmap_max", bigint, |v, _, _| Ok(bits(&v[0]).max().map_or(Value::Null, |n| Value::int(n as i64)))),
     strict("sub_bitmap", bitmap, |v, _, _| {
@@ -301,7 +449,8 @@ pub const FUNCTIONS: &[Function] = &[
         if from < 0 || out.is_empty() { Ok(Value::Null) } else { of_bits(&out) }
     }),
     strict("bitmap_subset_limit", bitmap, |v, _, _| {
-        let (m, from, n) = (bits(&v[0]), v[1].as_i64().unwrap_or(0).max(0) as u64, v[2].as_i64().unwrap_or(0).max(0) as usize);
+        let (m, from, n) =
+            (bits(&v[0]), v[1].as_i64().unwrap_or(0).max(0) as u64, v[2].as_i64().unwrap_or(0).max(0) as usize);
         let out: RoaringTreemap = m.iter().filter(|x| *x >= from).take(n).collect();
         if out.is_empty() { Ok(Value::Null) } else { of_bits(&out) }
     }),
@@ -313,7 +462,12 @@ pub const FUNCTIONS: &[Function] = &[
     // sketches
     lenient("hll_hash", hll, |v, _, _| Ok(Value::Bytes(hll_of(&v[0])))),
     lenient("hll_empty", hll, |_, _, _| Ok(Value::Bytes(Hll::default().write()))),
-    lenient("hll_cardinality", bigint, |v, _, _| Ok(match &v[0] { Value::Bytes(b) => Value::int(Hll::read(b).estimate() as i64), _ => Value::int(0) })),
+    lenient("hll_cardinality", bigint, |v, _, _| {
+        Ok(match &v[0] {
+            Value::Bytes(b) => Value::int(Hll::read(b).estimate() as i64),
+            _ => Value::int(0),
+        })
+    }),
     strict("cosine_similarity", double, |v, _, _| {
         let (a, b) = (items(&v[0]), items(&v[1]));
         let f = |x: &Value| x.as_f64().unwrap_or(0.0);

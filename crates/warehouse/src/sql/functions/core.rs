@@ -9,9 +9,7 @@ use crate::value::{Value, cast_array};
 
 fn cast_type(a: &Args<'_>) -> SqlResult<SqlType> {
     match a.constants.get(1) {
-        Some(Some(Value::Text(t))) => {
-            serde_json::from_str(t).map_err(|_| SqlError::analysis("a CAST without a type"))
-        }
+        Some(Some(Value::Text(t))) => serde_json::from_str(t).map_err(|_| SqlError::analysis("a CAST without a type")),
         _ => Err(SqlError::analysis("a CAST without a type")),
     }
 }
@@ -169,7 +167,7 @@ fn struct_type(a: &Args<'_>) -> SqlResult<SqlType> {
 }
 
 fn named_struct_type(a: &Args<'_>) -> SqlResult<SqlType> {
-    if a.types.len() % 2 != 0 {
+    if !a.types.len().is_multiple_of(2) {
         return Err(SqlError::analysis("named_struct funtion must have even input arguments"));
     }
     let mut fields = Vec::new();
@@ -211,7 +209,11 @@ pub const FUNCTIONS: &[Function] = &[
         Ok(v.iter().find(|x| !x.is_null()).and_then(|x| x.cast(r)).unwrap_or(Value::Null))
     }),
     lenient("nullif", same, |v, _, _| {
-        Ok(if !v[0].is_null() && !v[1].is_null() && v[0].compare(&v[1]) == Ordering::Equal { Value::Null } else { v[0].clone() })
+        Ok(if !v[0].is_null() && !v[1].is_null() && v[0].compare(&v[1]) == Ordering::Equal {
+            Value::Null
+        } else {
+            v[0].clone()
+        })
     }),
     lenient("greatest", common_type, |v, _, r| pick_extreme(v, r, Ordering::Greater)),
     lenient("least", common_type, |v, _, r| pick_extreme(v, r, Ordering::Less)),
@@ -241,7 +243,9 @@ pub const FUNCTIONS: &[Function] = &[
         if v[0].as_bool() == Some(true) {
             return Ok(Value::Bool(true));
         }
-        Err(SqlError::plain(v.get(1).and_then(Value::as_text).unwrap_or_else(|| "assert_true failed due to false value".into())))
+        Err(SqlError::plain(
+            v.get(1).and_then(Value::as_text).unwrap_or_else(|| "assert_true failed due to false value".into()),
+        ))
     }),
     Function {
         name: "uuid",
@@ -279,7 +283,10 @@ pub const FUNCTIONS: &[Function] = &[
         let mut h = 0x9747_b28cu32;
         // Several arguments hash one after the other, the first hash seeding the next.
         for x in v {
-            h = crate::sketch::murmur3_32(x.as_text().unwrap_or_default().as_bytes(), if h == 0x9747_b28c { 104_729 } else { h });
+            h = crate::sketch::murmur3_32(
+                x.as_text().unwrap_or_default().as_bytes(),
+                if h == 0x9747_b28c { 104_729 } else { h },
+            );
         }
         Ok(Value::Int(i128::from(h as i32)))
     }),

@@ -6,7 +6,20 @@ use crate::time::{DAY_US, add_months, civil, days_of, in_range, is_leap};
 use crate::types::SqlType;
 use crate::value::Value;
 
-const MONTHS: [&str; 12] = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 fn us(v: &Value) -> Option<i64> {
@@ -54,16 +67,26 @@ fn week(days: i32, mode: i64) -> (i32, i32) {
         let length = if is_leap(year) { 366 } else { 365 };
         first -= length;
         w = (w + 53 * 7 - length).rem_euclid(7);
-        let passed = if (first_weekday && w != 0) || (!first_weekday && w >= 4) { days - (first + (7 - w)) } else { days - (first - w) };
-        if passed < 0 || (days >= days_of(year + 1, 1, 1)) && {
-            let next = wd(days_of(year + 1, 1, 1));
-            (!first_weekday && next < 4) || (first_weekday && next == 0)
-        } {
+        let passed = if (first_weekday && w != 0) || (!first_weekday && w >= 4) {
+            days - (first + (7 - w))
+        } else {
+            days - (first - w)
+        };
+        if passed < 0
+            || (days >= days_of(year + 1, 1, 1)) && {
+                let next = wd(days_of(year + 1, 1, 1));
+                (!first_weekday && next < 4) || (first_weekday && next == 0)
+            }
+        {
             return (year + 1, 1);
         }
         return (year, passed / 7 + 1);
     }
-    let passed = if (first_weekday && w != 0) || (!first_weekday && w >= 4) { days - (first + (7 - w)) } else { days - (first - w) };
+    let passed = if (first_weekday && w != 0) || (!first_weekday && w >= 4) {
+        days - (first + (7 - w))
+    } else {
+        days - (first - w)
+    };
     if full_year && passed >= 52 * 7 {
         let length = if is_leap(year) { 366 } else { 365 };
         let next = (w + length).rem_euclid(7);
@@ -104,7 +127,15 @@ fn format(us: i64, pattern: &str) -> Option<String> {
             'c' => m.to_string(),
             'd' => format!("{d:02}"),
             'e' => d.to_string(),
-            'D' => format!("{d}{}", match (d % 10, d) { (1, x) if x != 11 => "st", (2, x) if x != 12 => "nd", (3, x) if x != 13 => "rd", _ => "th" }),
+            'D' => format!(
+                "{d}{}",
+                match (d % 10, d) {
+                    (1, x) if x != 11 => "st",
+                    (2, x) if x != 12 => "nd",
+                    (3, x) if x != 13 => "rd",
+                    _ => "th",
+                }
+            ),
             'H' => format!("{h:02}"),
             'k' => h.to_string(),
             'h' | 'I' => format!("{h12:02}"),
@@ -149,10 +180,13 @@ fn parse(text: &str, pattern: &str) -> Option<i64> {
     };
     let word = |at: &mut usize, names: &[&str], short: bool| -> Option<usize> {
         let rest: String = t[*at..].iter().collect::<String>().to_lowercase();
-        names.iter().position(|n| {
-            let n = if short { &n[..3] } else { n };
-            rest.starts_with(&n.to_lowercase())
-        }).inspect(|i| *at += if short { 3 } else { names[*i].len() })
+        names
+            .iter()
+            .position(|n| {
+                let n = if short { &n[..3] } else { n };
+                rest.starts_with(&n.to_lowercase())
+            })
+            .inspect(|i| *at += if short { 3 } else { names[*i].len() })
     };
     let expanded = pattern.replace("%T", "%H:%i:%s").replace("%r", "%h:%i:%s %p");
     let mut chars = expanded.chars();
@@ -301,7 +335,10 @@ fn trunc_type(a: &Args<'_>) -> SqlResult<SqlType> {
 
 fn shift(v: &[Value], r: &SqlType, unit: &str, sign: i64) -> SqlResult<Value> {
     let (Some(t), Some(n)) = (us(&v[0]), v[1].as_i64()) else { return Ok(Value::Null) };
-    Ok(n.checked_mul(sign).and_then(|n| add(t, n, unit)).and_then(|t| Value::DateTime(t).cast(r)).unwrap_or(Value::Null))
+    Ok(n.checked_mul(sign)
+        .and_then(|n| add(t, n, unit))
+        .and_then(|t| Value::DateTime(t).cast(r))
+        .unwrap_or(Value::Null))
 }
 
 fn field(v: &Value, f: fn(i64) -> i64) -> SqlResult<Value> {
@@ -363,32 +400,77 @@ pub const FUNCTIONS: &[Function] = &[
     shifts!("milliseconds_sub", "MILLISECOND", -1, datetime),
     shifts!("microseconds_add", "MICROSECOND", 1, datetime),
     shifts!("microseconds_sub", "MICROSECOND", -1, datetime),
-    strict("timestampadd", datetime, |v, _, r| shift(&[v[2].clone(), v[1].clone()], r, &v[0].as_text().unwrap_or_default(), 1)),
-    strict("timestampdiff", bigint, |v, _, _| Ok(match (us(&v[2]), us(&v[1])) {
-        (Some(a), Some(b)) => diff(&v[0].as_text().unwrap_or_default(), a, b).map_or(Value::Null, Value::int),
-        _ => Value::Null,
-    })),
-    strict("date_diff", bigint, |v, _, _| Ok(match (us(&v[1]), us(&v[2])) {
-        (Some(a), Some(b)) => diff(&v[0].as_text().unwrap_or_default(), a, b).map_or(Value::Null, Value::int),
-        _ => Value::Null,
-    })),
-    strict("datediff", int, |v, _, _| Ok(match (us(&v[0]), us(&v[1])) {
-        (Some(a), Some(b)) => Value::int(i64::from(day_of(a) - day_of(b))),
-        _ => Value::Null,
-    })),
-    strict("years_diff", bigint, |v, _, _| Ok(match (us(&v[0]), us(&v[1])) { (Some(a), Some(b)) => diff("YEAR", a, b).map_or(Value::Null, Value::int), _ => Value::Null })),
-    strict("months_diff", bigint, |v, _, _| Ok(match (us(&v[0]), us(&v[1])) { (Some(a), Some(b)) => diff("MONTH", a, b).map_or(Value::Null, Value::int), _ => Value::Null })),
-    strict("weeks_diff", bigint, |v, _, _| Ok(match (us(&v[0]), us(&v[1])) { (Some(a), Some(b)) => diff("WEEK", a, b).map_or(Value::Null, Value::int), _ => Value::Null })),
-    strict("days_diff", bigint, |v, _, _| Ok(match (us(&v[0]), us(&v[1])) { (Some(a), Some(b)) => diff("DAY", a, b).map_or(Value::Null, Value::int), _ => Value::Null })),
-    strict("hours_diff", bigint, |v, _, _| Ok(match (us(&v[0]), us(&v[1])) { (Some(a), Some(b)) => diff("HOUR", a, b).map_or(Value::Null, Value::int), _ => Value::Null })),
-    strict("minutes_diff", bigint, |v, _, _| Ok(match (us(&v[0]), us(&v[1])) { (Some(a), Some(b)) => diff("MINUTE", a, b).map_or(Value::Null, Value::int), _ => Value::Null })),
-    strict("seconds_diff", bigint, |v, _, _| Ok(match (us(&v[0]), us(&v[1])) { (Some(a), Some(b)) => diff("SECOND", a, b).map_or(Value::Null, Value::int), _ => Value::Null })),
+    strict("timestampadd", datetime, |v, _, r| {
+        shift(&[v[2].clone(), v[1].clone()], r, &v[0].as_text().unwrap_or_default(), 1)
+    }),
+    strict("timestampdiff", bigint, |v, _, _| {
+        Ok(match (us(&v[2]), us(&v[1])) {
+            (Some(a), Some(b)) => diff(&v[0].as_text().unwrap_or_default(), a, b).map_or(Value::Null, Value::int),
+            _ => Value::Null,
+        })
+    }),
+    strict("date_diff", bigint, |v, _, _| {
+        Ok(match (us(&v[1]), us(&v[2])) {
+            (Some(a), Some(b)) => diff(&v[0].as_text().unwrap_or_default(), a, b).map_or(Value::Null, Value::int),
+            _ => Value::Null,
+        })
+    }),
+    strict("datediff", int, |v, _, _| {
+        Ok(match (us(&v[0]), us(&v[1])) {
+            (Some(a), Some(b)) => Value::int(i64::from(day_of(a) - day_of(b))),
+            _ => Value::Null,
+        })
+    }),
+    strict("years_diff", bigint, |v, _, _| {
+        Ok(match (us(&v[0]), us(&v[1])) {
+            (Some(a), Some(b)) => diff("YEAR", a, b).map_or(Value::Null, Value::int),
+            _ => Value::Null,
+        })
+    }),
+    strict("months_diff", bigint, |v, _, _| {
+        Ok(match (us(&v[0]), us(&v[1])) {
+            (Some(a), Some(b)) => diff("MONTH", a, b).map_or(Value::Null, Value::int),
+            _ => Value::Null,
+        })
+    }),
+    strict("weeks_diff", bigint, |v, _, _| {
+        Ok(match (us(&v[0]), us(&v[1])) {
+            (Some(a), Some(b)) => diff("WEEK", a, b).map_or(Value::Null, Value::int),
+            _ => Value::Null,
+        })
+    }),
+    strict("days_diff", bigint, |v, _, _| {
+        Ok(match (us(&v[0]), us(&v[1])) {
+            (Some(a), Some(b)) => diff("DAY", a, b).map_or(Value::Null, Value::int),
+            _ => Value::Null,
+        })
+    }),
+    strict("hours_diff", bigint, |v, _, _| {
+        Ok(match (us(&v[0]), us(&v[1])) {
+            (Some(a), Some(b)) => diff("HOUR", a, b).map_or(Value::Null, Value::int),
+            _ => Value::Null,
+        })
+    }),
+    strict("minutes_diff", bigint, |v, _, _| {
+        Ok(match (us(&v[0]), us(&v[1])) {
+            (Some(a), Some(b)) => diff("MINUTE", a, b).map_or(Value::Null, Value::int),
+            _ => Value::Null,
+        })
+    }),
+    strict("seconds_diff", bigint, |v, _, _| {
+        Ok(match (us(&v[0]), us(&v[1])) {
+            (Some(a), Some(b)) => diff("SECOND", a, b).map_or(Value::Null, Value::int),
+            _ => Value::Null,
+        })
+    }),
     strict("date_trunc", trunc_type, |v, _, r| {
         let unit = v[0].as_text().unwrap_or_default();
         let Some(t) = us(&v[1]) else { return Ok(Value::Null) };
         match truncate(t, &unit) {
             Some(t) => Ok(Value::DateTime(t).cast(r).unwrap_or(Value::Null)),
-            None => Err(SqlError::plain(format!("date_trunc function can't support argument other than year|quarter|month|week|day|hour|minute|second: {unit}"))),
+            None => Err(SqlError::plain(format!(
+                "date_trunc function can't support argument other than year|quarter|month|week|day|hour|minute|second: {unit}"
+            ))),
         }
     }),
     strict("time_slice", keep_type, slice),
@@ -406,41 +488,102 @@ pub const FUNCTIONS: &[Function] = &[
     strict("weekday", int, |v, _, _| field(&v[0], |t| i64::from(weekday(day_of(t))))),
     strict("dayofyear", int, |v, _, _| field(&v[0], |t| i64::from(day_of_year(day_of(t))))),
     strict("week_iso", int, |v, _, _| field(&v[0], |t| i64::from(iso_week(day_of(t)).1))),
-    strict("week", int, |v, _, _| Ok(us(&v[0]).map_or(Value::Null, |t| Value::int(i64::from(week(day_of(t), v.get(1).and_then(Value::as_i64).unwrap_or(0)).1))))),
-    strict("yearweek", int, |v, _, _| Ok(us(&v[0]).map_or(Value::Null, |t| {
-        let (y, w) = week(day_of(t), v.get(1).and_then(Value::as_i64).unwrap_or(0) | 2);
-        Value::int(i64::from(y * 100 + w))
-    }))),
-    strict("dayname", string, |v, _, _| Ok(us(&v[0]).map_or(Value::Null, |t| Value::text(DAYS[((weekday(day_of(t)) + 1) % 7) as usize])))),
-    strict("monthname", string, |v, _, _| Ok(us(&v[0]).map_or(Value::Null, |t| Value::text(MONTHS[civil(day_of(t)).1 as usize - 1])))),
-    strict("last_day", date, |v, _, _| Ok(us(&v[0]).map_or(Value::Null, |t| {
-        let (y, m, _) = civil(day_of(t));
-        Value::Date(match v.get(1).and_then(Value::as_text).unwrap_or_default().to_lowercase().as_str() {
-            "year" => days_of(y, 12, 31),
-            "quarter" => { let q = (m - 1) / 3 * 3 + 3; days_of(y, q, crate::time::days_in_month(y, q)) }
-            _ => days_of(y, m, crate::time::days_in_month(y, m)),
-        })
-    }))),
+    strict("week", int, |v, _, _| {
+        Ok(us(&v[0]).map_or(Value::Null, |t| {
+            Value::int(i64::from(week(day_of(t), v.get(1).and_then(Value::as_i64).unwrap_or(0)).1))
+        }))
+    }),
+    strict("yearweek", int, |v, _, _| {
+        Ok(us(&v[0]).map_or(Value::Null, |t| {
+            let (y, w) = week(day_of(t), v.get(1).and_then(Value::as_i64).unwrap_or(0) | 2);
+            Value::int(i64::from(y * 100 + w))
+        }))
+    }),
+    strict("dayname", string, |v, _, _| {
+        Ok(us(&v[0]).map_or(Value::Null, |t| Value::text(DAYS[((weekday(day_of(t)) + 1) % 7) as usize])))
+    }),
+    strict("monthname", string, |v, _, _| {
+        Ok(us(&v[0]).map_or(Value::Null, |t| Value::text(MONTHS[civil(day_of(t)).1 as usize - 1])))
+    }),
+    strict("last_day", date, |v, _, _| {
+        Ok(us(&v[0]).map_or(Value::Null, |t| {
+            let (y, m, _) = civil(day_of(t));
+            Value::Date(match v.get(1).and_then(Value::as_text).unwrap_or_default().to_lowercase().as_str() {
+                "year" => days_of(y, 12, 31),
+                "quarter" => {
+                    let q = (m - 1) / 3 * 3 + 3;
+                    days_of(y, q, crate::time::days_in_month(y, q))
+                }
+                _ => days_of(y, m, crate::time::days_in_month(y, m)),
+            })
+        }))
+    }),
     strict("next_day", date, |v, _, _| {
         let name = v[1].as_text().unwrap_or_default().to_lowercase();
-        let wanted = DAYS.iter().position(|d| { let d = d.to_lowercase(); name.len() >= 2 && d.starts_with(&name) });
+        let wanted = DAYS.iter().position(|d| {
+            let d = d.to_lowercase();
+            name.len() >= 2 && d.starts_with(&name)
+        });
         Ok(match (us(&v[0]), wanted) {
-            (Some(t), Some(w)) => { let d = day_of(t); Value::Date(d + (w as i32 - (weekday(d) + 1) % 7 + 6).rem_euclid(7) + 1) }
+            (Some(t), Some(w)) => {
+                let d = day_of(t);
+                Value::Date(d + (w as i32 - (weekday(d) + 1) % 7 + 6).rem_euclid(7) + 1)
+            }
             _ => Value::Null,
         })
     }),
     strict("date", date, |v, _, r| Ok(v[0].cast(r).unwrap_or(Value::Null))),
     strict("timestamp", datetime, |v, _, r| Ok(v[0].cast(r).unwrap_or(Value::Null))),
     strict("to_days", int, |v, _, _| field(&v[0], |t| i64::from(day_of(t)) + 719_528)),
-    strict("from_days", date, |v, _, _| Ok(v[0].as_i64().and_then(|n| i32::try_from(n - 719_528).ok()).filter(|d| (crate::time::DATE_MIN..=crate::time::DATE_MAX).contains(d)).map_or(Value::Null, Value::Date))),
-    strict("makedate", date, |v, _, _| Ok(match (v[0].as_i64(), v[1].as_i64()) {
-        (Some(y), Some(n)) if (0..=9999).contains(&y) && n >= 1 && n <= if is_leap(y as i32) { 366 } else { 365 } => Value::Date(days_of(y as i32, 1, 1) + n as i32 - 1),
-        _ => Value::Null,
-    })),
-    strict("date_format", string, |v, _, _| Ok(us(&v[0]).and_then(|t| format(t, &v[1].as_text().unwrap_or_default())).map_or(Value::Null, Value::Text))),
-    strict("jodatime_format", string, |v, _, _| Ok(us(&v[0]).and_then(|t| format(t, &v[1].as_text().unwrap_or_default().replace("yyyy", "%Y").replace("MM", "%m").replace("dd", "%d").replace("HH", "%H").replace("mm", "%i").replace("ss", "%s"))).map_or(Value::Null, Value::Text))),
-    strict("str_to_date", datetime, |v, _, _| Ok(parse(&v[0].as_text().unwrap_or_default(), &v[1].as_text().unwrap_or_default()).map_or(Value::Null, Value::DateTime))),
-    strict("str_to_date_only", date, |v, _, _| Ok(parse(&v[0].as_text().unwrap_or_default(), &v.get(1).and_then(Value::as_text).unwrap_or_else(|| "%Y-%m-%d".into())).map_or(Value::Null, |t| Value::Date(day_of(t))))),
+    strict("from_days", date, |v, _, _| {
+        Ok(v[0]
+            .as_i64()
+            .and_then(|n| i32::try_from(n - 719_528).ok())
+            .filter(|d| (crate::time::DATE_MIN..=crate::time::DATE_MAX).contains(d))
+            .map_or(Value::Null, Value::Date))
+    }),
+    strict("makedate", date, |v, _, _| {
+        Ok(match (v[0].as_i64(), v[1].as_i64()) {
+            (Some(y), Some(n))
+                if (0..=9999).contains(&y) && n >= 1 && n <= if is_leap(y as i32) { 366 } else { 365 } =>
+            {
+                Value::Date(days_of(y as i32, 1, 1) + n as i32 - 1)
+            }
+            _ => Value::Null,
+        })
+    }),
+    strict("date_format", string, |v, _, _| {
+        Ok(us(&v[0]).and_then(|t| format(t, &v[1].as_text().unwrap_or_default())).map_or(Value::Null, Value::Text))
+    }),
+    strict("jodatime_format", string, |v, _, _| {
+        Ok(us(&v[0])
+            .and_then(|t| {
+                format(
+                    t,
+                    &v[1]
+                        .as_text()
+                        .unwrap_or_default()
+                        .replace("yyyy", "%Y")
+                        .replace("MM", "%m")
+                        .replace("dd", "%d")
+                        .replace("HH", "%H")
+                        .replace("mm", "%i")
+                        .replace("ss", "%s"),
+                )
+            })
+            .map_or(Value::Null, Value::Text))
+    }),
+    strict("str_to_date", datetime, |v, _, _| {
+        Ok(parse(&v[0].as_text().unwrap_or_default(), &v[1].as_text().unwrap_or_default())
+            .map_or(Value::Null, Value::DateTime))
+    }),
+    strict("str_to_date_only", date, |v, _, _| {
+        Ok(parse(
+            &v[0].as_text().unwrap_or_default(),
+            &v.get(1).and_then(Value::as_text).unwrap_or_else(|| "%Y-%m-%d".into()),
+        )
+        .map_or(Value::Null, |t| Value::Date(day_of(t))))
+    }),
     strict("unix_timestamp", bigint, |v, _, _| {
         let t = match v.get(1) {
             Some(f) => parse(&v[0].as_text().unwrap_or_default(), &f.as_text().unwrap_or_default()),
@@ -449,34 +592,46 @@ pub const FUNCTIONS: &[Function] = &[
         Ok(t.map_or(Value::Null, |t| Value::int(t.div_euclid(1_000_000).max(0))))
     }),
     strict("from_unixtime", string, from_unix),
-    strict("from_unixtime_ms", string, |v, t, r| from_unix(&[v[0].as_i64().map_or(Value::Null, |n| Value::int(n / 1000))], t, r)),
-    strict("sec_to_time", string, |v, _, _| Ok(v[0].as_i64().map_or(Value::Null, |n| {
-        let a = n.unsigned_abs();
-        Value::Text(format!("{}{:02}:{:02}:{:02}", if n < 0 { "-" } else { "" }, a / 3600, a / 60 % 60, a % 60))
-    }))),
+    strict("from_unixtime_ms", string, |v, t, r| {
+        from_unix(&[v[0].as_i64().map_or(Value::Null, |n| Value::int(n / 1000))], t, r)
+    }),
+    strict("sec_to_time", string, |v, _, _| {
+        Ok(v[0].as_i64().map_or(Value::Null, |n| {
+            let a = n.unsigned_abs();
+            Value::Text(format!("{}{:02}:{:02}:{:02}", if n < 0 { "-" } else { "" }, a / 3600, a / 60 % 60, a % 60))
+        }))
+    }),
     strict("time_to_sec", bigint, |v, _, _| {
         let text = v[0].as_text().unwrap_or_default();
         let clock = text.rsplit(' ').next().unwrap_or_default().to_string();
-        let parts: Vec<i64> = clock.trim_start_matches('-').split([':', '.']).take(3).map(|p| p.parse().unwrap_or(-1)).collect();
+        let parts: Vec<i64> =
+            clock.trim_start_matches('-').split([':', '.']).take(3).map(|p| p.parse().unwrap_or(-1)).collect();
         Ok(match parts.as_slice() {
-            [h, m, s] if *h >= 0 && *m >= 0 && *s >= 0 => Value::int(if clock.starts_with('-') { -1 } else { 1 } * (h * 3600 + m * 60 + s)),
+            [h, m, s] if *h >= 0 && *m >= 0 && *s >= 0 => {
+                Value::int(if clock.starts_with('-') { -1 } else { 1 } * (h * 3600 + m * 60 + s))
+            }
             _ => Value::Null,
         })
     }),
-    strict("timediff", string, |v, _, _| Ok(match (us(&v[0]), us(&v[1])) {
-        (Some(a), Some(b)) => {
-            let n = (a - b) / 1_000_000;
-            let m = n.unsigned_abs();
-            Value::Text(format!("{}{:02}:{:02}:{:02}", if n < 0 { "-" } else { "" }, m / 3600, m / 60 % 60, m % 60))
-        }
-        _ => Value::Null,
-    })),
-    strict("time_format", string, |v, _, _| Ok(us(&v[0]).and_then(|t| format(t, &v[1].as_text().unwrap_or_default())).map_or(Value::Null, Value::Text))),
+    strict("timediff", string, |v, _, _| {
+        Ok(match (us(&v[0]), us(&v[1])) {
+            (Some(a), Some(b)) => {
+                let n = (a - b) / 1_000_000;
+                let m = n.unsigned_abs();
+                Value::Text(format!("{}{:02}:{:02}:{:02}", if n < 0 { "-" } else { "" }, m / 3600, m / 60 % 60, m % 60))
+            }
+            _ => Value::Null,
+        })
+    }),
+    strict("time_format", string, |v, _, _| {
+        Ok(us(&v[0]).and_then(|t| format(t, &v[1].as_text().unwrap_or_default())).map_or(Value::Null, Value::Text))
+    }),
     strict("convert_tz", datetime, |v, _, _| {
         let zone = |v: &Value| {
             let name = v.as_text().unwrap_or_default();
             name.parse::<chrono_tz::Tz>().ok().map(Ok).or_else(|| {
-                let (sign, rest) = name.strip_prefix('+').map(|r| (1, r)).or_else(|| name.strip_prefix('-').map(|r| (-1, r)))?;
+                let (sign, rest) =
+                    name.strip_prefix('+').map(|r| (1, r)).or_else(|| name.strip_prefix('-').map(|r| (-1, r)))?;
                 let (h, m) = rest.split_once(':')?;
                 Some(Err(sign * (h.parse::<i64>().ok()? * 3600 + m.parse::<i64>().ok()? * 60)))
             })
@@ -484,13 +639,21 @@ pub const FUNCTIONS: &[Function] = &[
         let (Some(t), Some(from), Some(to)) = (us(&v[0]), zone(&v[1]), zone(&v[2])) else { return Ok(Value::Null) };
         use chrono::{Offset as _, TimeZone as _};
         let seconds = t.div_euclid(1_000_000);
-        let Some(naive) = chrono::DateTime::from_timestamp(seconds, 0).map(|d| d.naive_utc()) else { return Ok(Value::Null) };
+        let Some(naive) = chrono::DateTime::from_timestamp(seconds, 0).map(|d| d.naive_utc()) else {
+            return Ok(Value::Null);
+        };
         let utc = match from {
-            Ok(tz) => match tz.from_local_datetime(&naive).earliest() { Some(d) => d.timestamp(), None => return Ok(Value::Null) },
+            Ok(tz) => match tz.from_local_datetime(&naive).earliest() {
+                Some(d) => d.timestamp(),
+                None => return Ok(Value::Null),
+            },
             Err(offset) => seconds - offset,
         };
         let Some(instant) = chrono::DateTime::from_timestamp(utc, 0) else { return Ok(Value::Null) };
-        let offset = match to { Ok(tz) => i64::from(tz.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc()), Err(o) => o };
+        let offset = match to {
+            Ok(tz) => i64::from(tz.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc()),
+            Err(o) => o,
+        };
         Ok(Value::DateTime((utc + offset) * 1_000_000 + t.rem_euclid(1_000_000)))
     }),
     lenient("is_date_valid", boolean, |v, _, _| Ok(Value::Bool(us(&v[0]).is_some()))),

@@ -46,10 +46,8 @@ fn array_json(_: &Args<'_>) -> SqlResult<SqlType> {
 /// Sets, inserts or replaces the value at a path.
 fn put(target: &mut Json, steps: &[Step], value: Json, insert: bool, replace: bool) {
     match steps {
-        [] => {
-            if replace {
-                *target = value;
-            }
+        [] if replace => {
+            *target = value;
         }
         [Step::Key(k), rest @ ..] => {
             if let Json::Object(map) = target {
@@ -83,10 +81,10 @@ fn remove(target: &mut Json, steps: &[Step]) {
             }
         }
         [Step::Index(i)] => {
-            if let Json::Array(items) = target {
-                if *i < items.len() {
-                    items.remove(*i);
-                }
+            if let Json::Array(items) = target
+                && *i < items.len()
+            {
+                items.remove(*i);
             }
         }
         [Step::Key(k), rest @ ..] => {
@@ -108,7 +106,14 @@ fn edit(v: &[Value], insert: bool, replace: bool) -> SqlResult<Value> {
     for pair in v[1..].chunks(2) {
         let [p, x] = pair else { return Ok(Value::Null) };
         let Some(s) = steps(p) else { return Ok(Value::Null) };
-        put(&mut t, &s, json::tree_of(x), insert, replace);
+        // A text that is an object or array is one.
+        let new = match x {
+            Value::Text(text) if text.trim_start().starts_with(['{', '[']) => {
+                parse(text).unwrap_or_else(|| json::tree_of(x))
+            }
+            _ => json::tree_of(x),
+        };
+        put(&mut t, &s, new, insert, replace);
     }
     json_of(Some(t))
 }
@@ -125,38 +130,91 @@ fn contains(a: &Json, b: &Json) -> bool {
 fn pretty(j: &Json) -> String {
     // Keys are sorted as in the compact form; two blanks, as StarRocks prints.
     let sorted: Json = serde_json::from_str(&print(j)).unwrap_or(Json::Null);
-    serde_json::to_string_pretty(&sorted).unwrap_or_default()
+    let mut out = String::new();
+    indent(&sorted, 0, &mut out);
+    out
+}
+
+fn indent(j: &Json, depth: usize, out: &mut String) {
+    let blanks = |n: usize| "  ".repeat(n);
+    match j {
+        Json::Array(items) if !items.is_empty() => {
+            out.push_str("[\n");
+            for (i, item) in items.iter().enumerate() {
+                out.push_str(&blanks(depth + 1));
+                indent(item, depth + 1, out);
+                out.push_str(if i + 1 < items.len() { ",\n" } else { "\n" });
+            }
+            out.push_str(&blanks(depth));
+            out.push(']');
+        }
+        Json::Object(map) if !map.is_empty() => {
+            out.push_str("{\n");
+            for (i, (k, item)) in map.iter().enumerate() {
+                out.push_str(&blanks(depth + 1));
+                out.push_str(&json::quote(k));
+                out.push_str(" : ");
+                indent(item, depth + 1, out);
+                out.push_str(if i + 1 < map.len() { ",\n" } else { "\n" });
+            }
+            out.push_str(&blanks(depth));
+            out.push('}');
+        }
+        other => out.push_str(&print(other)),
+    }
 }
 
 pub const FUNCTIONS: &[Function] = &[
     strict("parse_json", json_type, |v, _, _| json_of(tree(&v[0]))),
-    lenient("to_json", json_type, |v, _, _| if v[0].is_null() { Ok(Value::Null) } else { Ok(Value::Json(json::of_value(&v[0]))) }),
+    lenient("to_json", json_type, |v, _, _| {
+        if v[0].is_null() { Ok(Value::Null) } else { Ok(Value::Json(json::of_value(&v[0]))) }
+    }),
     strict("json_string", string, |v, _, _| Ok(tree(&v[0]).map_or(Value::Null, |j| Value::Text(print(&j))))),
     strict("json_pretty", string, |v, _, _| Ok(tree(&v[0]).map_or(Value::Null, |j| Value::Text(pretty(&j))))),
-    strict("json_query", json_type, |v, _, _| json_of(query(v))),
-    strict("get_json_object", string, |v, _, _| Ok(query(v).as_ref().and_then(text_of).map_or(Value::Null, Value::Text))),
-    strict("get_json_string", string, |v, _, _| Ok(query(v).as_ref().and_then(text_of).map_or(Value::Null, Value::Text))),
-    strict("get_json_int", bigint, |v, _, _| Ok(query(v).and_then(|j| Value::Json(j.to_string()).as_i64()).map_or(Value::Null, Value::int))),
-    strict("get_json_double", double, |v, _, _| Ok(query(v).and_then(|j| Value::Json(j.to_string()).as_f64()).map_or(Value::Null, Value::Double))),
-    strict("get_json_bool", boolean, |v, _, _| Ok(query(v).and_then(|j| Value::Json(j.to_string()).as_bool()).map_or(Value::Null, Value::Bool))),
-    strict("json_exists", boolean, |v, _, _| Ok(Value::Bool(query(v).is_some_and(|j| !matches!(&j, Json::Array(a) if a.is_empty() && v.get(1).and_then(Value::as_text).is_some_and(|p| p.contains('*'))))))),
-    strict("json_length", int, |v, _, _| Ok(query(v).map_or(Value::Null, |j| Value::int(match j {
-        Json::Array(a) => a.len() as i64,
-        Json::Object(m) => m.len() as i64,
-        _ => 1,
-    })))),
-    strict("json_keys", json_type, |v, _, _| Ok(match query(v) {
-        Some(Json::Object(m)) => {
-            let mut keys: Vec<&String> = m.keys().collect();
-            keys.sort();
-            Value::Json(print(&Json::from(keys.into_iter().cloned().collect::<Vec<_>>())))
-        }
-        _ => Value::Null,
-    })),
-    strict("json_each", array_json, |v, _, _| Ok(match tree(&v[0]) {
-        Some(Json::Object(m)) => Value::List(m.values().map(|j| Value::Json(print(j))).collect()),
-        _ => Value::Null,
-    })),
+    strict("json_query", json_type, |v, _, _| json_of(query(v).filter(|j| !j.is_null()))),
+    strict("get_json_object", string, |v, _, _| {
+        Ok(query(v).as_ref().and_then(text_of).map_or(Value::Null, Value::Text))
+    }),
+    strict("get_json_string", string, |v, _, _| {
+        Ok(query(v).as_ref().and_then(text_of).map_or(Value::Null, Value::Text))
+    }),
+    strict("get_json_int", bigint, |v, _, _| {
+        Ok(query(v).and_then(|j| Value::Json(j.to_string()).as_i64()).map_or(Value::Null, Value::int))
+    }),
+    strict("get_json_double", double, |v, _, _| {
+        Ok(query(v).and_then(|j| Value::Json(j.to_string()).as_f64()).map_or(Value::Null, Value::Double))
+    }),
+    strict("get_json_bool", boolean, |v, _, _| {
+        Ok(query(v).and_then(|j| Value::Json(j.to_string()).as_bool()).map_or(Value::Null, Value::Bool))
+    }),
+    strict("json_exists", boolean, |v, _, _| {
+        Ok(Value::Bool(query(v).is_some_and(|j| !matches!(&j, Json::Array(a) if a.is_empty() && v.get(1).and_then(Value::as_text).is_some_and(|p| p.contains('*'))))))
+    }),
+    strict("json_length", int, |v, _, _| {
+        Ok(query(v).map_or(Value::Null, |j| {
+            Value::int(match j {
+                Json::Array(a) => a.len() as i64,
+                Json::Object(m) => m.len() as i64,
+                _ => 1,
+            })
+        }))
+    }),
+    strict("json_keys", json_type, |v, _, _| {
+        Ok(match query(v) {
+            Some(Json::Object(m)) => {
+                let mut keys: Vec<&String> = m.keys().collect();
+                keys.sort();
+                Value::Json(print(&Json::from(keys.into_iter().cloned().collect::<Vec<_>>())))
+            }
+            _ => Value::Null,
+        })
+    }),
+    strict("json_each", array_json, |v, _, _| {
+        Ok(match tree(&v[0]) {
+            Some(Json::Object(m)) => Value::List(m.values().map(|j| Value::Json(print(j))).collect()),
+            _ => Value::Null,
+        })
+    }),
     lenient("json_object", json_type, |v, _, _| {
         let mut m = serde_json::Map::new();
         for pair in v.chunks(2) {
@@ -165,10 +223,12 @@ pub const FUNCTIONS: &[Function] = &[
         json_of(Some(Json::Object(m)))
     }),
     lenient("json_array", json_type, |v, _, _| json_of(Some(Json::Array(v.iter().map(json::tree_of).collect())))),
-    strict("json_contains", boolean, |v, _, _| Ok(match (tree(&v[0]), tree(&v[1])) {
-        (Some(a), Some(b)) => Value::Bool(contains(&a, &b)),
-        _ => Value::Null,
-    })),
+    strict("json_contains", boolean, |v, _, _| {
+        Ok(match (tree(&v[0]), tree(&v[1])) {
+            (Some(a), Some(b)) => Value::Bool(contains(&a, &b)),
+            _ => Value::Null,
+        })
+    }),
     lenient("json_set", json_type, |v, _, _| if v[0].is_null() { Ok(Value::Null) } else { edit(v, true, true) }),
     lenient("json_insert", json_type, |v, _, _| if v[0].is_null() { Ok(Value::Null) } else { edit(v, true, false) }),
     lenient("json_replace", json_type, |v, _, _| if v[0].is_null() { Ok(Value::Null) } else { edit(v, false, true) }),
@@ -180,5 +240,7 @@ pub const FUNCTIONS: &[Function] = &[
         }
         json_of(Some(t))
     }),
-    strict("is_json_scalar", boolean, |v, _, _| Ok(tree(&v[0]).map_or(Value::Null, |j| Value::Bool(!j.is_object() && !j.is_array())))),
+    strict("is_json_scalar", boolean, |v, _, _| {
+        Ok(tree(&v[0]).map_or(Value::Null, |j| Value::Bool(!j.is_object() && !j.is_array())))
+    }),
 ];

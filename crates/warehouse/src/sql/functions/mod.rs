@@ -250,10 +250,10 @@ impl ScalarUDFImpl for Udf {
 
 impl Udf {
     fn compute(&self, arrays: &[ArrayRef], types: &[SqlType], result: &SqlType, rows: usize) -> SqlResult<ArrayRef> {
-        if let Some(column) = self.function.column {
-            if let Some(array) = column(arrays, types, result)? {
-                return Ok(array);
-            }
+        if let Some(column) = self.function.column
+            && let Some(array) = column(arrays, types, result)?
+        {
+            return Ok(array);
         }
         let mut values = Vec::with_capacity(rows);
         let mut row_args = Vec::with_capacity(arrays.len());
@@ -276,14 +276,9 @@ impl Udf {
 /// All scalar functions of ours by name.
 pub fn scalar_functions() -> HashMap<String, Arc<ScalarUDF>> {
     let mut out = HashMap::new();
-    for table in [
-        core::FUNCTIONS,
-        arithmetic::FUNCTIONS,
-        string::FUNCTIONS,
-        date::FUNCTIONS,
-        json::FUNCTIONS,
-        array::FUNCTIONS,
-    ] {
+    for table in
+        [core::FUNCTIONS, arithmetic::FUNCTIONS, string::FUNCTIONS, date::FUNCTIONS, json::FUNCTIONS, array::FUNCTIONS]
+    {
         for function in table {
             out.insert(function.name.to_string(), Arc::new(ScalarUDF::from(Udf::new(*function))));
         }

@@ -35,7 +35,13 @@ fn substr(v: &[Value], _: &[SqlType], _: &SqlType) -> SqlResult<Value> {
         Some(l) => l.as_i64().unwrap_or(0),
         None => n,
     };
-    let start = if from > 0 { from - 1 } else if from < 0 { n + from } else { return ok("") };
+    let start = if from > 0 {
+        from - 1
+    } else if from < 0 {
+        n + from
+    } else {
+        return ok("");
+    };
     if start < 0 || start >= n || length <= 0 {
         return ok("");
     }
@@ -98,7 +104,11 @@ fn regex(pattern: &str) -> Option<regex::Regex> {
 fn split_part(v: &[Value], _: &[SqlType], _: &SqlType) -> SqlResult<Value> {
     let (text, sep) = (t(&v[0]), t(&v[1]));
     let n = v[2].as_i64().unwrap_or(0);
-    let parts: Vec<&str> = if sep.is_empty() { text.char_indices().map(|(i, c)| &text[i..i + c.len_utf8()]).collect() } else { text.split(sep.as_str()).collect() };
+    let parts: Vec<&str> = if sep.is_empty() {
+        text.char_indices().map(|(i, c)| &text[i..i + c.len_utf8()]).collect()
+    } else {
+        text.split(sep.as_str()).collect()
+    };
     let at = if n > 0 { n - 1 } else { parts.len() as i64 + n };
     Ok(usize::try_from(at).ok().and_then(|i| parts.get(i)).filter(|_| n != 0).map_or(Value::Null, |p| Value::text(*p)))
 }
@@ -153,11 +163,15 @@ pub const FUNCTIONS: &[Function] = &[
     strict("lower", string, |v, _, _| ok(t(&v[0]).to_lowercase())),
     strict("initcap", string, |v, _, _| {
         let mut first = true;
-        ok(t(&v[0]).chars().map(|c| {
-            let out = if first { c.to_uppercase().next().unwrap_or(c) } else { c.to_lowercase().next().unwrap_or(c) };
-            first = !c.is_alphanumeric();
-            out
-        }).collect::<String>())
+        ok(t(&v[0])
+            .chars()
+            .map(|c| {
+                let out =
+                    if first { c.to_uppercase().next().unwrap_or(c) } else { c.to_lowercase().next().unwrap_or(c) };
+                first = !c.is_alphanumeric();
+                out
+            })
+            .collect::<String>())
     }),
     strict("length", int, |v, _, _| Ok(Value::int(bytes(&v[0]).len() as i64))),
     strict("char_length", int, |v, _, _| Ok(Value::int(t(&v[0]).chars().count() as i64))),
@@ -194,51 +208,99 @@ pub const FUNCTIONS: &[Function] = &[
         if s.len().saturating_mul(n) > TEXT_MAX { Ok(Value::Null) } else { ok(s.repeat(n)) }
     }),
     strict("space", string, |v, _, _| ok(" ".repeat((v[0].as_i64().unwrap_or(0).max(0) as usize).min(TEXT_MAX)))),
-    strict("locate", int, |v, _, _| Ok(Value::int(locate(&t(&v[0]), &t(&v[1]), v.get(2).and_then(Value::as_i64).unwrap_or(1))))),
+    strict("locate", int, |v, _, _| {
+        Ok(Value::int(locate(&t(&v[0]), &t(&v[1]), v.get(2).and_then(Value::as_i64).unwrap_or(1))))
+    }),
     strict("instr", int, |v, _, _| Ok(Value::int(locate(&t(&v[1]), &t(&v[0]), 1)))),
     strict("strpos", int, |v, _, _| Ok(Value::int(locate(&t(&v[1]), &t(&v[0]), 1)))),
     strict("strcmp", int, |v, _, _| Ok(Value::int(t(&v[0]).cmp(&t(&v[1])) as i64))),
     strict("ascii", int, |v, _, _| Ok(Value::int(i64::from(bytes(&v[0]).first().copied().unwrap_or(0))))),
-    strict("ord", int, |v, _, _| Ok(Value::int(t(&v[0]).chars().next().map_or(0, |c| {
-        let mut b = [0; 4];
-        c.encode_utf8(&mut b).bytes().fold(0i64, |n, b| n << 8 | i64::from(b))
-    })))),
-    strict("char", string, |v, _, _| ok(v[0].as_i64().and_then(|n| u32::try_from(n).ok()).and_then(char::from_u32).map(String::from).unwrap_or_default())),
+    strict("ord", int, |v, _, _| {
+        Ok(Value::int(t(&v[0]).chars().next().map_or(0, |c| {
+            let mut b = [0; 4];
+            c.encode_utf8(&mut b).bytes().fold(0i64, |n, b| n << 8 | i64::from(b))
+        })))
+    }),
+    strict("char", string, |v, _, _| {
+        ok(v[0]
+            .as_i64()
+            .and_then(|n| u32::try_from(n).ok())
+            .and_then(char::from_u32)
+            .map(String::from)
+            .unwrap_or_default())
+    }),
     strict("starts_with", boolean, |v, _, _| Ok(Value::Bool(t(&v[0]).starts_with(&t(&v[1]))))),
     strict("ends_with", boolean, |v, _, _| Ok(Value::Bool(t(&v[0]).ends_with(&t(&v[1]))))),
     strict("null_or_empty", boolean, |v, _, _| Ok(Value::Bool(t(&v[0]).is_empty()))),
     strict("append_trailing_char_if_absent", string, |v, _, _| {
         let (s, c) = (t(&v[0]), t(&v[1]));
-        if c.chars().count() != 1 { return Ok(Value::Null) }
+        if c.chars().count() != 1 {
+            return Ok(Value::Null);
+        }
         ok(if s.ends_with(&c) { s } else { s + &c })
     }),
     lenient("field", int, |v, _, _| {
-        if v[0].is_null() { return Ok(Value::int(0)) }
-        Ok(Value::int(v[1..].iter().position(|x| !x.is_null() && x.compare(&v[0]) == std::cmp::Ordering::Equal).map_or(0, |i| i as i64 + 1)))
+        if v[0].is_null() {
+            return Ok(Value::int(0));
+        }
+        Ok(Value::int(
+            v[1..]
+                .iter()
+                .position(|x| !x.is_null() && x.compare(&v[0]) == std::cmp::Ordering::Equal)
+                .map_or(0, |i| i as i64 + 1),
+        ))
     }),
     strict("find_in_set", int, |v, _, _| {
         let x = t(&v[0]);
         Ok(Value::int(t(&v[1]).split(',').position(|p| p == x).map_or(0, |i| i as i64 + 1)))
     }),
-    strict("elt", string, |v, _, _| Ok(v[0].as_i64().and_then(|i| usize::try_from(i).ok()).filter(|i| *i >= 1).and_then(|i| v.get(i)).map_or(Value::Null, |x| Value::Text(t(x))))),
+    strict("elt", string, |v, _, _| {
+        Ok(v[0]
+            .as_i64()
+            .and_then(|i| usize::try_from(i).ok())
+            .filter(|i| *i >= 1)
+            .and_then(|i| v.get(i))
+            .map_or(Value::Null, |x| Value::Text(t(x))))
+    }),
     strict("split_part", string, split_part),
     strict("substring_index", string, substring_index),
     strict("split", array_of_text, |v, _, _| {
         let (s, sep) = (t(&v[0]), t(&v[1]));
-        Ok(Value::List(if sep.is_empty() { s.chars().map(|c| Value::Text(c.to_string())).collect() } else { s.split(sep.as_str()).map(Value::text).collect() }))
+        Ok(Value::List(if sep.is_empty() {
+            s.chars().map(|c| Value::Text(c.to_string())).collect()
+        } else {
+            s.split(sep.as_str()).map(Value::text).collect()
+        }))
     }),
-    strict("str_to_map", |_| Ok(SqlType::Map(Box::new(SqlType::STRING), Box::new(SqlType::STRING))), |v, _, _| {
-        let (a, b) = (v.get(1).map_or(",".into(), t), v.get(2).map_or(":".into(), t));
-        Ok(Value::Map(t(&v[0]).split(a.as_str()).map(|p| match p.split_once(b.as_str()) {
-            Some((k, x)) => (Value::text(k), Value::text(x)),
-            None => (Value::text(p), Value::Null),
-        }).collect()))
-    }),
+    strict(
+        "str_to_map",
+        |_| Ok(SqlType::Map(Box::new(SqlType::STRING), Box::new(SqlType::STRING))),
+        |v, _, _| {
+            let (a, b) = (v.get(1).map_or(",".into(), t), v.get(2).map_or(":".into(), t));
+            Ok(Value::Map(
+                t(&v[0])
+                    .split(a.as_str())
+                    .map(|p| match p.split_once(b.as_str()) {
+                        Some((k, x)) => (Value::text(k), Value::text(x)),
+                        None => (Value::text(p), Value::Null),
+                    })
+                    .collect(),
+            ))
+        },
+    ),
     strict("translate", string, |v, _, _| {
         let (from, to): (Vec<char>, Vec<char>) = (t(&v[1]).chars().collect(), t(&v[2]).chars().collect());
-        ok(t(&v[0]).chars().filter_map(|c| match from.iter().position(|f| *f == c) { Some(i) => to.get(i).copied(), None => Some(c) }).collect::<String>())
+        ok(t(&v[0])
+            .chars()
+            .filter_map(|c| match from.iter().position(|f| *f == c) {
+                Some(i) => to.get(i).copied(),
+                None => Some(c),
+            })
+            .collect::<String>())
     }),
-    strict("regexp", boolean, |v, _, _| Ok(regex(&t(&v[1])).map_or(Value::Null, |r| Value::Bool(r.is_match(&t(&v[0])))))),
+    strict("regexp", boolean, |v, _, _| {
+        Ok(regex(&t(&v[1])).map_or(Value::Null, |r| Value::Bool(r.is_match(&t(&v[0])))))
+    }),
     strict("regexp_extract", string, |v, _, _| {
         let n = v.get(2).and_then(Value::as_i64).unwrap_or(1).max(0) as usize;
         let Some(r) = regex(&t(&v[1])) else { return Ok(Value::Null) };
@@ -267,28 +329,42 @@ pub const FUNCTIONS: &[Function] = &[
         }
         ok(r.replace_all(&t(&v[0]), replacement.as_str()).into_owned())
     }),
-    strict("regexp_count", bigint, |v, _, _| Ok(regex(&t(&v[1])).map_or(Value::Null, |r| Value::int(r.find_iter(&t(&v[0])).count() as i64)))),
+    strict("regexp_count", bigint, |v, _, _| {
+        Ok(regex(&t(&v[1])).map_or(Value::Null, |r| Value::int(r.find_iter(&t(&v[0])).count() as i64)))
+    }),
     strict("money_format", string, money),
     strict("hex", string, hex_of),
-    strict("unhex", string, |v, _, _| Ok(hex::decode(t(&v[0])).map_or(Value::text(""), |b| Value::Text(String::from_utf8_lossy(&b).into_owned())))),
+    strict("unhex", string, |v, _, _| {
+        Ok(hex::decode(t(&v[0])).map_or(Value::text(""), |b| Value::Text(String::from_utf8_lossy(&b).into_owned())))
+    }),
     strict("unhex_binary", binary, |v, _, _| Ok(hex::decode(t(&v[0])).map_or(Value::Null, Value::Bytes))),
-    strict("to_binary", binary, |v, _, _| Ok(match v.get(1).map_or("hex".to_string(), |f| t(f).to_lowercase()).as_str() {
-        "hex" => hex::decode(t(&v[0])).map_or(Value::Null, Value::Bytes),
-        "encode64" => BASE64.decode(t(&v[0])).map_or(Value::Null, Value::Bytes),
-        _ => Value::Bytes(bytes(&v[0])),
-    })),
-    strict("from_binary", string, |v, _, _| Ok(Value::Text(match v.get(1).map_or("hex".to_string(), |f| t(f).to_lowercase()).as_str() {
-        "hex" => hex::encode_upper(bytes(&v[0])),
-        "encode64" => BASE64.encode(bytes(&v[0])),
-        _ => String::from_utf8_lossy(&bytes(&v[0])).into_owned(),
-    }))),
+    strict("to_binary", binary, |v, _, _| {
+        Ok(match v.get(1).map_or("hex".to_string(), |f| t(f).to_lowercase()).as_str() {
+            "hex" => hex::decode(t(&v[0])).map_or(Value::Null, Value::Bytes),
+            "encode64" => BASE64.decode(t(&v[0])).map_or(Value::Null, Value::Bytes),
+            _ => Value::Bytes(bytes(&v[0])),
+        })
+    }),
+    strict("from_binary", string, |v, _, _| {
+        Ok(Value::Text(match v.get(1).map_or("hex".to_string(), |f| t(f).to_lowercase()).as_str() {
+            "hex" => hex::encode_upper(bytes(&v[0])),
+            "encode64" => BASE64.encode(bytes(&v[0])),
+            _ => String::from_utf8_lossy(&bytes(&v[0])).into_owned(),
+        }))
+    }),
     strict("to_base64", string, |v, _, _| ok(BASE64.encode(bytes(&v[0])))),
     strict("base64_encode", string, |v, _, _| ok(BASE64.encode(bytes(&v[0])))),
-    strict("from_base64", string, |v, _, _| Ok(BASE64.decode(t(&v[0])).map_or(Value::Null, |b| Value::Text(String::from_utf8_lossy(&b).into_owned())))),
-    strict("base64_decode_string", string, |v, _, _| Ok(BASE64.decode(t(&v[0])).map_or(Value::Null, |b| Value::Text(String::from_utf8_lossy(&b).into_owned())))),
+    strict("from_base64", string, |v, _, _| {
+        Ok(BASE64.decode(t(&v[0])).map_or(Value::Null, |b| Value::Text(String::from_utf8_lossy(&b).into_owned())))
+    }),
+    strict("base64_decode_string", string, |v, _, _| {
+        Ok(BASE64.decode(t(&v[0])).map_or(Value::Null, |b| Value::Text(String::from_utf8_lossy(&b).into_owned())))
+    }),
     strict("base64_decode_binary", binary, |v, _, _| Ok(BASE64.decode(t(&v[0])).map_or(Value::Null, Value::Bytes))),
     strict("md5", string, |v, _, _| ok(hex::encode(md5::Md5::digest(bytes(&v[0]))))),
-    strict("md5sum", string, |v, _, _| ok(hex::encode(md5::Md5::digest(v.iter().flat_map(bytes).collect::<Vec<u8>>())))),
+    strict("md5sum", string, |v, _, _| {
+        ok(hex::encode(md5::Md5::digest(v.iter().flat_map(bytes).collect::<Vec<u8>>())))
+    }),
     strict("sha1", string, |v, _, _| ok(hex::encode(sha1::Sha1::digest(bytes(&v[0]))))),
     strict("sha2", string, |v, _, _| {
         let b = bytes(&v[0]);
@@ -303,7 +379,11 @@ pub const FUNCTIONS: &[Function] = &[
     strict("url_encode", string, |v, _, _| {
         let mut out = String::new();
         for b in bytes(&v[0]) {
-            if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~') { out.push(b as char) } else { out.push_str(&format!("%{b:02X}")) }
+            if b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~') {
+                out.push(b as char)
+            } else {
+                out.push_str(&format!("%{b:02X}"))
+            }
         }
         ok(out)
     }),
@@ -311,16 +391,30 @@ pub const FUNCTIONS: &[Function] = &[
     strict("soundex", string, |v, _, _| {
         let text = t(&v[0]);
         let code = |c: char| match c.to_ascii_lowercase() {
-            'b' | 'f' | 'p' | 'v' => '1', 'c' | 'g' | 'j' | 'k' | 'q' | 's' | 'x' | 'z' => '2', 'd' | 't' => '3', 'l' => '4', 'm' | 'n' => '5', 'r' => '6', _ => '0',
+            'b' | 'f' | 'p' | 'v' => '1',
+            'c' | 'g' | 'j' | 'k' | 'q' | 's' | 'x' | 'z' => '2',
+            'd' | 't' => '3',
+            'l' => '4',
+            'm' | 'n' => '5',
+            'r' => '6',
+            _ => '0',
         };
         let mut out = String::new();
         let mut last = '0';
         for c in text.chars().filter(char::is_ascii_alphabetic) {
             let k = code(c);
-            if out.is_empty() { out.push(c.to_ascii_uppercase()) } else if k != '0' && k != last { out.push(k) }
-            if !matches!(c.to_ascii_lowercase(), 'h' | 'w') { last = k }
+            if out.is_empty() {
+                out.push(c.to_ascii_uppercase())
+            } else if k != '0' && k != last {
+                out.push(k)
+            }
+            if !matches!(c.to_ascii_lowercase(), 'h' | 'w') {
+                last = k
+            }
         }
-        while !out.is_empty() && out.len() < 4 { out.push('0') }
+        while !out.is_empty() && out.len() < 4 {
+            out.push('0')
+        }
         ok(out)
     }),
 ];
