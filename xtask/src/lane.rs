@@ -139,7 +139,7 @@ fn mariadb_client(place: &Place) -> Result<Outcome> {
 }
 
 /// A Python with PyMySQL, made once in the cache.
-fn python() -> Result<PathBuf> {
+pub fn python() -> Result<PathBuf> {
     let home = std::env::var("HOME").unwrap_or_else(|_| ".".into());
     let cache = std::env::var("XDG_CACHE_HOME").map_or_else(|_| Path::new(&home).join(".cache"), PathBuf::from);
     let venv = cache.join("starweir").join("python");

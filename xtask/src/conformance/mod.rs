@@ -5,6 +5,7 @@
 
 pub mod flink_sql;
 mod flink_values;
+mod starrocks_sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -63,7 +64,7 @@ pub struct Args {
 type Runner = fn(&Path, Option<&str>) -> anyhow::Result<Vec<Case>>;
 
 /// Every suite there is.
-const SUITES: &[(&str, Runner)] = &[("flink-sql", flink_sql::run)];
+const SUITES: &[(&str, Runner)] = &[("flink-sql", flink_sql::run), ("starrocks-sql", starrocks_sql::run)];
 
 #[derive(Serialize, Deserialize)]
 struct Report {

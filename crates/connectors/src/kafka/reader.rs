@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use starweir_engine::{Lane, Polled, Reader, SplitOffsets};
 use starweir_formats::Decoder;
-use starweir_model::{Error, Result, SplitId};
+use starweir_model::{Error, ErrorKind, Result, SplitId};
 
 use super::batch::{BatchQueue, RawMessage};
 use super::columns::OwnColumns;
@@ -185,7 +185,8 @@ impl KafkaReader {
             return Ok(());
         }
         match self.discover(false) {
-            Err(error) if error.kind.is_retryable() => {
+            // A topic being made is unknown to some brokers for a while; partitions already read speak for themselves.
+            Err(error) if matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Refused) => {
                 tracing::warn!("kafka: new partitions could not be looked for: {}", error.chain());
                 Ok(())
             }

@@ -154,8 +154,6 @@ pub(super) fn kafka_error(message: String, error: KafkaError) -> Error {
                 | C::ClusterAuthorizationFailed
                 | C::UnsupportedSASLMechanism
                 | C::InvalidTopic
-                | C::UnknownTopic
-                | C::UnknownPartition
                 | C::UnknownTopicOrPartition,
             ) => Error::refused(message),
             Some(C::BadMessage | C::BadCompression | C::InvalidMessage | C::InvalidMessageSize | C::NotImplemented) => {

@@ -1,0 +1,3 @@
+//! Connectors against outside systems, through the contracts the engine uses.
+
+mod kafka;

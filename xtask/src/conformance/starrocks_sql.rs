@@ -1,0 +1,68 @@
+//! Suite `starrocks-sql`: StarRocks' recorded SQL tests, replayed by the replayer that lies beside them, against a
+//! warehouse of our own in a process of its own.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use starweir_testkit::{Server, free_port};
+
+use super::{Case, Status};
+use crate::binary;
+use crate::lane::python;
+
+/// Tiers of the replayer that are run; P1 comes with the breadth of SQL.
+const TIERS: &str = "P0,P0 newer,P0x";
+
+/// Runs the cases of a directory that holds `replay.py` (or whose default sibling does).
+///
+/// # Errors
+/// When the replayer or the warehouse cannot be started.
+pub fn run(cases: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> {
+    let default = binary::root().join("../shared/conformance/starrocks-sql/replay.py");
+    let replayer = Some(cases.join("replay.py")).filter(|p| p.exists()).unwrap_or(default);
+    let folder = tempfile::tempdir()?;
+    let (mysql, http) = (free_port()?, free_port()?);
+    let mut command = Command::new(binary::starweir(false)?);
+    command.args(["warehouse", "--ephemeral", "--mysql-port", &mysql.to_string(), "--http-port", &http.to_string(), "--be-port", "0"]);
+    command.stderr(Stdio::null());
+    let (_warehouse, _) = Server::start("the warehouse", &mut command, "ready")?;
+    let results = folder.path().join("results.jsonl");
+    let mut replay = Command::new(python()?);
+    replay.arg(&replayer).args(["--host", "127.0.0.1", "--port", &mysql.to_string(), "--http-port", &http.to_string()]);
+    replay.args(["--tier", TIERS, "--cases"]).arg(cases).arg("--jsonl").arg(&results);
+    if let Some(filter) = filter {
+        replay.args(["--filter", filter]);
+    }
+    let done = replay.stdin(Stdio::null()).stdout(Stdio::null()).status().context("the replayer could not be started")?;
+    if !done.success() {
+        bail!("the replayer ended with {done}");
+    }
+    let text = std::fs::read_to_string(&results)?;
+    text.lines().filter(|l| !l.trim().is_empty()).map(case_of).collect()
+}
+
+fn case_of(line: &str) -> anyhow::Result<Case> {
+    let result: Value = serde_json::from_str(line)?;
+    let text = |key: &str| result[key].as_str().unwrap_or_default().to_owned();
+    let status = match result["status"].as_str() {
+        Some("passed") => Status::Passed,
+        Some("skipped") => Status::Skipped,
+        _ => Status::Failed,
+    };
+    let first = &result["failures"][0];
+    let reason = match status {
+        Status::Passed => String::new(),
+        Status::Skipped => text("reason"),
+        Status::Failed => {
+            let part = |key: &str| {
+                let whole = first[key].as_str().map_or_else(|| first[key].to_string(), str::to_owned);
+                whole.chars().take(300).collect::<String>()
+            };
+            format!("{}: expected {}, got {}", part("text"), part("expect"), part("actual"))
+        }
+    };
+    let group = text("tier");
+    Ok(Case::new(text("id"), &group, status, reason))
+}
