@@ -6,7 +6,7 @@
 //! control  cut ─► barriers ─► prepare ─► manifest (the commit point) ─► commit ─► acknowledge the source
 //! ```
 //!
-//! Start from [`JobGraph`] (what runs), [`run`] (runs it) and [`epoch`] (what can lose or double a row, as pure
+//! Start from [`JobGraph`] (what runs), [`run()`] (runs it) and [`epoch`] (what can lose or double a row, as pure
 //! decisions). The crate reads no environment, and takes the clock as an argument.
 
 pub mod epoch;

@@ -290,7 +290,7 @@ pub struct JobSettings {
 }
 
 impl JobSettings {
-    /// From settings that [`check`] found fine.
+    /// From settings that `check` found fine.
     pub fn from_session(settings: &BTreeMap<String, String>) -> Self {
         let default = |key: &str| SETTINGS.iter().find(|s| s.definition.name == key).and_then(|s| s.definition.default);
         let text = |key: &str| settings.get(key).map(|v| v.trim()).or(default(key));

@@ -46,7 +46,7 @@ impl Case {
 pub struct Args {
     /// Name of the suite, such as flink-sql.
     pub suite: String,
-    /// Directory of the cases [default: ../shared/conformance/<suite>].
+    /// Directory of the cases [default: ../shared/conformance/`SUITE`].
     #[arg(long, value_name = "DIR")]
     pub cases: Option<PathBuf>,
     /// Only cases whose id contains this text.

@@ -6,8 +6,8 @@
 //! engine   manifest ─► commit
 //! ```
 //!
-//! One writer per table and job keeps the order of every key. Labels are in [`labels`], options and what they mean
-//! together in [`options`], checks against the real table in [`target`].
+//! One writer per table and job keeps the order of every key. Labels are in `labels`, options and what they mean
+//! together in `options`, checks against the real table in [`target`].
 
 mod journal;
 mod labels;

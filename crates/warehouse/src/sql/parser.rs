@@ -109,7 +109,7 @@ fn type_word(t: &SqlType) -> Token {
     })
 }
 
-/// The type of [`type_word`].
+/// The type of `type_word`.
 pub fn type_of_word(word: &str) -> Option<SqlType> {
     let bytes = hex::decode(word.strip_prefix(TYPE_PREFIX)?).ok()?;
     serde_json::from_slice(&bytes).ok()
