@@ -307,4 +307,21 @@ mod tests {
         assert_eq!(parse_size("64 mb"), Some(64 << 20));
         assert_eq!(parse_size("1x"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_the_reading_of_options(name in ".{0,40}", value in ".{0,40}") {
+            let _ = Options::parse(DEFINITIONS, [(name.as_str(), value.as_str()), ("path", value.as_str())]);
+            let _ = (parse_duration(&value), parse_size(&value), parse_bool(&value));
+            for definition in DEFINITIONS {
+                let _ = definition.check(&value);
+            }
+        }
+
+        #[test]
+        fn durations_read_back_in_any_unit(number in 0u64..1_000_000, unit in 0usize..6) {
+            let (text, nanos) = [("ns", 1), ("us", 1000), ("ms", 1_000_000), ("s", 1_000_000_000), ("min", 60_000_000_000), ("h", 3_600_000_000_000)][unit];
+            proptest::prop_assert_eq!(parse_duration(&format!("{number} {text}")), Some(Duration::from_nanos(number * nanos)));
+        }
+    }
 }

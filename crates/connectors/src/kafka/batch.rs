@@ -44,7 +44,8 @@ impl BatchQueue {
         let name = CString::new(topic).map_err(|_| Error::user("a topic's name holds a zero byte"))?;
         // SAFETY: all pointers are valid for the calls; the partition queue's reference is given back.
         unsafe {
-            let source = rd::rd_kafka_queue_get_partition(self.consumer.client().native_ptr(), name.as_ptr(), partition);
+            let source =
+                rd::rd_kafka_queue_get_partition(self.consumer.client().native_ptr(), name.as_ptr(), partition);
             if source.is_null() {
                 return Err(Error::internal(format!("topic {topic} partition {partition} has no queue")));
             }

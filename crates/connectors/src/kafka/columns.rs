@@ -161,8 +161,11 @@ mod tests {
 
     fn map_of(value_nullable: bool) -> DataType {
         let key = DataType::not_null(LogicalType::STRING);
-        let value =
-            if value_nullable { DataType::nullable(LogicalType::BYTES) } else { DataType::not_null(LogicalType::BYTES) };
+        let value = if value_nullable {
+            DataType::nullable(LogicalType::BYTES)
+        } else {
+            DataType::not_null(LogicalType::BYTES)
+        };
         DataType::not_null(LogicalType::Map(Box::new(key), Box::new(value)))
     }
 

@@ -45,40 +45,98 @@ fn options() -> Vec<OptionDef> {
     use OptionDef as O;
     vec![
         O::optional("topic", OptionType::Text, "Topics to read, separated by `;`. Either this or topic-pattern."),
-        O::optional("topic-pattern", OptionType::Text, "Reads every topic whose whole name matches this regular expression."),
-        O::optional("properties.", OptionType::Prefix, "Settings of the Kafka client, by their Java names; `properties.bootstrap.servers` is required."),
+        O::optional(
+            "topic-pattern",
+            OptionType::Text,
+            "Reads every topic whose whole name matches this regular expression.",
+        ),
+        O::optional(
+            "properties.",
+            OptionType::Prefix,
+            "Settings of the Kafka client, by their Java names; `properties.bootstrap.servers` is required.",
+        ),
         FORMAT,
         O::optional("value.format", OptionType::Text, "The same as format, for tables with a key format."),
         O::optional("key.format", OptionType::Text, "How message keys are written; needs key.fields."),
         O::optional("key.fields", OptionType::Text, "Columns that come from the message key, separated by `;`."),
-        O::optional("key.fields-prefix", OptionType::Text, "What key columns have before their names in the key itself.").with_default(""),
-        O::optional("value.fields-include", OptionType::Choice(&["ALL", "EXCEPT_KEY"]), "Whether key columns are in the value too.").with_default("ALL"),
-        O::optional("scan.startup.mode", OptionType::Choice(&["group-offsets", "earliest-offset", "latest-offset", "timestamp", "specific-offsets"]), "Where reading starts without saved state.").with_default("group-offsets"),
-        O::optional("scan.startup.specific-offsets", OptionType::Text, "`partition:0,offset:42;partition:1,offset:300`, for startup mode specific-offsets."),
-        O::optional("scan.startup.timestamp-millis", OptionType::Int(0, i64::MAX), "Milliseconds since 1970, for startup mode timestamp."),
-        O::optional("scan.bounded.mode", OptionType::Choice(&["unbounded", "latest-offset", "group-offsets", "timestamp", "specific-offsets"]), "Where reading ends.").with_default("unbounded"),
-        O::optional("scan.bounded.specific-offsets", OptionType::Text, "Ends before these offsets, for bounded mode specific-offsets; partitions not named are not read."),
-        O::optional("scan.bounded.timestamp-millis", OptionType::Int(0, i64::MAX), "Ends at the first message not older, for bounded mode timestamp."),
-        O::optional("scan.topic-partition-discovery.interval", OptionType::Duration, "How often new partitions and topics are looked for; 0 never. New ones are read from their start.").with_default("5 min"),
+        O::optional(
+            "key.fields-prefix",
+            OptionType::Text,
+            "What key columns have before their names in the key itself.",
+        )
+        .with_default(""),
+        O::optional(
+            "value.fields-include",
+            OptionType::Choice(&["ALL", "EXCEPT_KEY"]),
+            "Whether key columns are in the value too.",
+        )
+        .with_default("ALL"),
+        O::optional(
+            "scan.startup.mode",
+            OptionType::Choice(&["group-offsets", "earliest-offset", "latest-offset", "timestamp", "specific-offsets"]),
+            "Where reading starts without saved state.",
+        )
+        .with_default("group-offsets"),
+        O::optional(
+            "scan.startup.specific-offsets",
+            OptionType::Text,
+            "`partition:0,offset:42;partition:1,offset:300`, for startup mode specific-offsets.",
+        ),
+        O::optional(
+            "scan.startup.timestamp-millis",
+            OptionType::Int(0, i64::MAX),
+            "Milliseconds since 1970, for startup mode timestamp.",
+        ),
+        O::optional(
+            "scan.bounded.mode",
+            OptionType::Choice(&["unbounded", "latest-offset", "group-offsets", "timestamp", "specific-offsets"]),
+            "Where reading ends.",
+        )
+        .with_default("unbounded"),
+        O::optional(
+            "scan.bounded.specific-offsets",
+            OptionType::Text,
+            "Ends before these offsets, for bounded mode specific-offsets; partitions not named are not read.",
+        ),
+        O::optional(
+            "scan.bounded.timestamp-millis",
+            OptionType::Int(0, i64::MAX),
+            "Ends at the first message not older, for bounded mode timestamp.",
+        ),
+        O::optional(
+            "scan.topic-partition-discovery.interval",
+            OptionType::Duration,
+            "How often new partitions and topics are looked for; 0 never. New ones are read from their start.",
+        )
+        .with_default("5 min"),
         O::optional("scan.parallelism", OptionType::Int(1, i64::MAX), "Accepted; lanes follow parallelism.default."),
-        O::optional("scan.watermark.emit.strategy", OptionType::Text, "Accepted; watermarks are carried with each batch."),
+        O::optional(
+            "scan.watermark.emit.strategy",
+            OptionType::Text,
+            "Accepted; watermarks are carried with each batch.",
+        ),
         O::optional("scan.watermark.alignment.group", OptionType::Text, "Accepted; nothing consumes alignment yet."),
-        O::optional("scan.watermark.alignment.max-drift", OptionType::Text, "Accepted; nothing consumes alignment yet."),
+        O::optional(
+            "scan.watermark.alignment.max-drift",
+            OptionType::Text,
+            "Accepted; nothing consumes alignment yet.",
+        ),
         O::optional("scan.watermark.idle-timeout", OptionType::Text, "Accepted; nothing consumes idleness yet."),
         O::optional("sink.partitioner", OptionType::Text, "For writing; accepted on a table that is only read."),
         O::optional("sink.delivery-guarantee", OptionType::Text, "For writing; accepted on a table that is only read."),
         O::optional("sink.semantic", OptionType::Text, "For writing; accepted on a table that is only read."),
-        O::optional("sink.transactional-id-prefix", OptionType::Text, "For writing; accepted on a table that is only read."),
+        O::optional(
+            "sink.transactional-id-prefix",
+            OptionType::Text,
+            "For writing; accepted on a table that is only read.",
+        ),
         O::optional("sink.parallelism", OptionType::Text, "For writing; accepted on a table that is only read."),
     ]
 }
 
 fn build(request: &SourceRequest<'_>) -> Result<BuiltSource, Vec<OptionError>> {
-    let wrong = |option: &str, message: String| {
-        vec![OptionError { option: option.into(), message, hint: None }]
-    };
-    let (options, formats) =
-        split_options(&options(), &["format", "value.format", "key.format"], request.options);
+    let wrong = |option: &str, message: String| vec![OptionError { option: option.into(), message, hint: None }];
+    let (options, formats) = split_options(&options(), &["format", "value.format", "key.format"], request.options);
     let options = options?;
     let value_choice = formats.iter().find(|c| c.key != "key.format");
     let value_choice = value_choice.ok_or_else(|| wrong("format", "option 'format' is missing".into()))?;
@@ -94,10 +152,11 @@ fn build(request: &SourceRequest<'_>) -> Result<BuiltSource, Vec<OptionError>> {
             }
             Topics::Named(names)
         }
-        (None, Some(pattern)) => Topics::Pattern(
-            regex::Regex::new(&format!("^(?:{pattern})$"))
-                .map_err(|e| wrong("topic-pattern", format!("option 'topic-pattern' is not a regular expression: {e}")))?,
-        ),
+        (None, Some(pattern)) => {
+            Topics::Pattern(regex::Regex::new(&format!("^(?:{pattern})$")).map_err(|e| {
+                wrong("topic-pattern", format!("option 'topic-pattern' is not a regular expression: {e}"))
+            })?)
+        }
         (None, None) => return Err(wrong("topic", "option 'topic' or 'topic-pattern' is missing".into())),
         (Some(_), Some(_)) => {
             return Err(wrong("topic-pattern", "options 'topic' and 'topic-pattern' exclude one another".into()));
@@ -138,7 +197,10 @@ fn build(request: &SourceRequest<'_>) -> Result<BuiltSource, Vec<OptionError>> {
         _ => None,
     };
     if matches!(bound, Some(Bound::Group)) && properties.group_id.is_none() {
-        return Err(wrong("properties.group.id", "option 'properties.group.id' is required when scan.bounded.mode is group-offsets".into()));
+        return Err(wrong(
+            "properties.group.id",
+            "option 'properties.group.id' is required when scan.bounded.mode is group-offsets".into(),
+        ));
     }
 
     // Key columns are taken from the key; the value gives them too only when it holds them and no key format does.
@@ -153,14 +215,20 @@ fn build(request: &SourceRequest<'_>) -> Result<BuiltSource, Vec<OptionError>> {
         let prefix = options.must("key.fields-prefix");
         let except_key = options.must("value.fields-include").eq_ignore_ascii_case("EXCEPT_KEY");
         if !prefix.is_empty() && !except_key {
-            return Err(wrong("key.fields-prefix", "option 'key.fields-prefix' needs 'value.fields-include' = 'EXCEPT_KEY'".into()));
+            return Err(wrong(
+                "key.fields-prefix",
+                "option 'key.fields-prefix' needs 'value.fields-include' = 'EXCEPT_KEY'".into(),
+            ));
         }
         let mut positions = Vec::new();
         for field in fields.split(';').map(str::trim).filter(|f| !f.is_empty()) {
             let Some(index) = request.physical.index_of(field) else {
                 return Err(vec![OptionError {
                     option: "key.fields".into(),
-                    message: format!("option 'key.fields' names '{field}', which is no column of table {}", request.table),
+                    message: format!(
+                        "option 'key.fields' names '{field}', which is no column of table {}",
+                        request.table
+                    ),
                     hint: nearest(field, request.physical.columns.iter().map(|c| c.name.as_str()))
                         .map(|c| format!("did you mean '{c}'?")),
                 }]);

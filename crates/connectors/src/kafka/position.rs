@@ -14,9 +14,14 @@ pub(super) enum Start {
     Latest,
     Timestamp(i64),
     /// By partition; `grouped`: there is a consumer group to ask for partitions that are not named.
-    Specific { offsets: BTreeMap<i32, i64>, grouped: bool },
+    Specific {
+        offsets: BTreeMap<i32, i64>,
+        grouped: bool,
+    },
     /// The group's committed offset; without one, what `auto.offset.reset` says.
-    Group { reset: Option<String> },
+    Group {
+        reset: Option<String>,
+    },
 }
 
 /// `scan.bounded.mode`.
@@ -108,7 +113,9 @@ impl Start {
                     _ => Err(Error::user(format!(
                         "the consumer group has no committed offset for topic {topic} partition {partition}"
                     ))
-                    .with_hint("set 'properties.auto.offset.reset' to earliest or latest, or choose another scan.startup.mode")),
+                    .with_hint(
+                        "set 'properties.auto.offset.reset' to earliest or latest, or choose another scan.startup.mode",
+                    )),
                 }
             }
         }
@@ -148,7 +155,15 @@ mod tests {
     fn specific_offsets_are_read_as_flink_writes_them() {
         let expected = BTreeMap::from([(0, 42), (1, 300)]);
         assert_eq!(parse_specific("partition:0,offset:42;partition:1,offset:300"), Some(expected));
-        for bad in ["", "0:42", "partition:0", "partition:x,offset:1", "partition:0,offset:", "partition:0,offset:-2", "partition:0,offset:1;partition:0,offset:2"] {
+        for bad in [
+            "",
+            "0:42",
+            "partition:0",
+            "partition:x,offset:1",
+            "partition:0,offset:",
+            "partition:0,offset:-2",
+            "partition:0,offset:1;partition:0,offset:2",
+        ] {
             assert_eq!(parse_specific(bad), None, "{bad}");
         }
     }

@@ -14,9 +14,7 @@ pub(super) struct Translated {
 }
 
 /// Translates; every mistake is reported. Values are never part of a message.
-pub(super) fn translate<'a>(
-    given: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<Translated, Vec<OptionError>> {
+pub(super) fn translate<'a>(given: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Translated, Vec<OptionError>> {
     let given: Vec<(&str, &str)> = given.collect();
     let get = |key: &str| given.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
     let mut out = Translated { commit_offsets: true, ..Translated::default() };
@@ -38,12 +36,28 @@ pub(super) fn translate<'a>(
             "auto.offset.reset" => out.reset = Some(value.to_lowercase()),
             "commit.offsets.on.checkpoint" => out.commit_offsets = value.eq_ignore_ascii_case("true"),
             // Read by the Java client only; the meaning is ours to keep or has no counterpart.
-            "enable.auto.commit" | "auto.commit.interval.ms" | "max.poll.records" | "max.poll.interval.ms"
-            | "partition.discovery.interval.ms" | "client.id.prefix" | "register.consumer.metrics"
-            | "partition.assignment.strategy" | "metric.reporters" | "metrics.num.samples" | "interceptor.classes"
-            | "key.deserializer" | "value.deserializer" | "key.serializer" | "value.serializer"
-            | "default.api.timeout.ms" | "allow.auto.create.topics" | "exclude.internal.topics"
-            | "client.dns.lookup" | "enable.metrics.push" | "send.buffer.bytes" | "receive.buffer.bytes" => {
+            "enable.auto.commit"
+            | "auto.commit.interval.ms"
+            | "max.poll.records"
+            | "max.poll.interval.ms"
+            | "partition.discovery.interval.ms"
+            | "client.id.prefix"
+            | "register.consumer.metrics"
+            | "partition.assignment.strategy"
+            | "metric.reporters"
+            | "metrics.num.samples"
+            | "interceptor.classes"
+            | "key.deserializer"
+            | "value.deserializer"
+            | "key.serializer"
+            | "value.serializer"
+            | "default.api.timeout.ms"
+            | "allow.auto.create.topics"
+            | "exclude.internal.topics"
+            | "client.dns.lookup"
+            | "enable.metrics.push"
+            | "send.buffer.bytes"
+            | "receive.buffer.bytes" => {
                 if key == "enable.auto.commit" && value.eq_ignore_ascii_case("true") {
                     out.notes.push(
                         "properties.enable.auto.commit is ignored: offsets are committed to the group after each epoch"
@@ -53,7 +67,9 @@ pub(super) fn translate<'a>(
             }
             "sasl.mechanism" => set("sasl.mechanisms", value),
             "sasl.jaas.config" => match parse_jaas(value) {
-                Some(jaas) if jaas.module.ends_with("PlainLoginModule") || jaas.module.ends_with("ScramLoginModule") => {
+                Some(jaas)
+                    if jaas.module.ends_with("PlainLoginModule") || jaas.module.ends_with("ScramLoginModule") =>
+                {
                     match (jaas.option("username"), jaas.option("password")) {
                         (Some(user), Some(password)) => {
                             set("sasl.username", user);
@@ -114,16 +130,35 @@ pub(super) fn translate<'a>(
             "ssl.truststore.certificates" => set("ssl.ca.pem", value),
             "ssl.keystore.certificate.chain" => set("ssl.certificate.pem", value),
             "ssl.keystore.key" => set("ssl.key.pem", value),
-            "ssl.truststore.type" | "ssl.keystore.type" | "ssl.truststore.password" | "ssl.protocol"
-            | "ssl.enabled.protocols" | "ssl.provider" | "ssl.keymanager.algorithm" | "ssl.trustmanager.algorithm" => {}
+            "ssl.truststore.type"
+            | "ssl.keystore.type"
+            | "ssl.truststore.password"
+            | "ssl.protocol"
+            | "ssl.enabled.protocols"
+            | "ssl.provider"
+            | "ssl.keymanager.algorithm"
+            | "ssl.trustmanager.algorithm" => {}
             "ssl.endpoint.identification.algorithm" => {
                 set(key, if value.trim().is_empty() { "none" } else { value });
             }
             "request.timeout.ms" => set("socket.timeout.ms", value),
-            "connections.max.idle.ms" | "reconnect.backoff.ms" | "reconnect.backoff.max.ms" | "retry.backoff.ms"
-            | "client.id" | "client.rack" | "bootstrap.servers" | "security.protocol" | "isolation.level"
-            | "fetch.min.bytes" | "fetch.max.bytes" | "max.partition.fetch.bytes" | "check.crcs"
-            | "session.timeout.ms" | "heartbeat.interval.ms" | "metadata.max.age.ms" | "group.instance.id" => {
+            "connections.max.idle.ms"
+            | "reconnect.backoff.ms"
+            | "reconnect.backoff.max.ms"
+            | "retry.backoff.ms"
+            | "client.id"
+            | "client.rack"
+            | "bootstrap.servers"
+            | "security.protocol"
+            | "isolation.level"
+            | "fetch.min.bytes"
+            | "fetch.max.bytes"
+            | "max.partition.fetch.bytes"
+            | "check.crcs"
+            | "session.timeout.ms"
+            | "heartbeat.interval.ms"
+            | "metadata.max.age.ms"
+            | "group.instance.id" => {
                 let name = key;
                 set(name, if name == "security.protocol" { value } else { value.trim() });
             }
@@ -133,7 +168,11 @@ pub(super) fn translate<'a>(
         }
     }
     if get("bootstrap.servers").is_none_or(|v| v.trim().is_empty()) {
-        refuse("bootstrap.servers", "option 'properties.bootstrap.servers' is missing: brokers, `host:port`, separated by commas".into(), "");
+        refuse(
+            "bootstrap.servers",
+            "option 'properties.bootstrap.servers' is missing: brokers, `host:port`, separated by commas".into(),
+            "",
+        );
     }
     if errors.is_empty() { Ok(out) } else { Err(errors) }
 }
@@ -196,14 +235,22 @@ mod tests {
 
     #[test]
     fn java_only_properties_become_librdkafkas() {
-        let plain = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"u\" password=\"p\\\"q\";";
+        let plain =
+            "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"u\" password=\"p\\\"q\";";
         assert_eq!(setting(&[("sasl.jaas.config", plain)], "sasl.password").as_deref(), Some("p\"q"));
         let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required\n username=u password='x';";
         assert_eq!(setting(&[("sasl.jaas.config", scram)], "sasl.username").as_deref(), Some("u"));
-        assert_eq!(setting(&[("sasl.mechanism", "SCRAM-SHA-512")], "sasl.mechanisms").as_deref(), Some("SCRAM-SHA-512"));
+        assert_eq!(
+            setting(&[("sasl.mechanism", "SCRAM-SHA-512")], "sasl.mechanisms").as_deref(),
+            Some("SCRAM-SHA-512")
+        );
         let pem = [("ssl.truststore.type", "PEM"), ("ssl.truststore.location", "ca.pem")];
         assert_eq!(setting(&pem, "ssl.ca.location").as_deref(), Some("ca.pem"));
-        assert_eq!(setting(&[("ssl.endpoint.identification.algorithm", "")], "ssl.endpoint.identification.algorithm").as_deref(), Some("none"));
+        assert_eq!(
+            setting(&[("ssl.endpoint.identification.algorithm", "")], "ssl.endpoint.identification.algorithm")
+                .as_deref(),
+            Some("none")
+        );
         assert_eq!(setting(&[("fetch.max.wait.ms", "5")], "fetch.wait.max.ms").as_deref(), Some("5"));
         assert_eq!(setting(&[("key.deserializer", "x.Y")], "key.deserializer"), None);
     }

@@ -102,7 +102,8 @@ impl KafkaReader {
                     if partitions.is_empty() {
                         let code = topic.and_then(|t| t.error()).map(RDKafkaErrorCode::from);
                         let code = code.unwrap_or(RDKafkaErrorCode::UnknownTopicOrPartition);
-                        let error = kafka_error(format!("topic {name} cannot be read"), KafkaError::MetadataFetch(code));
+                        let error =
+                            kafka_error(format!("topic {name} cannot be read"), KafkaError::MetadataFetch(code));
                         return Err(match code {
                             RDKafkaErrorCode::UnknownTopicOrPartition => {
                                 error.with_hint("create the topic first; it is never created by reading")
@@ -171,8 +172,12 @@ impl KafkaReader {
         let failed = |e| kafka_error("partitions could not be assigned".into(), e);
         let mut list = TopicPartitionList::new();
         for partition in positions.iter().map(|p| &self.intake.partitions[*p]).filter(|p| !p.finished) {
-            list.add_partition_offset(&partition.topic, partition.partition, rdkafka::Offset::Offset(partition.at.next))
-                .map_err(failed)?;
+            list.add_partition_offset(
+                &partition.topic,
+                partition.partition,
+                rdkafka::Offset::Offset(partition.at.next),
+            )
+            .map_err(failed)?;
             self.queue.forward(&partition.topic, partition.partition)?;
         }
         if list.count() == 0 { Ok(()) } else { self.parts.consumer.incremental_assign(&list).map_err(failed) }

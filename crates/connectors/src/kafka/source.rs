@@ -212,9 +212,14 @@ impl KafkaSource {
     pub(super) fn check_settings(&self) -> Result<(), OptionError> {
         match self.config().create_native_config() {
             Err(KafkaError::ClientConfig(_, _, name, _)) => Err(OptionError {
-                message: format!("option 'properties.{name}' is unknown to the Kafka client, or its value is not valid"),
+                message: format!(
+                    "option 'properties.{name}' is unknown to the Kafka client, or its value is not valid"
+                ),
                 option: format!("properties.{name}"),
-                hint: Some("settings are those of the Java client, translated where librdkafka's differ, or librdkafka's own".into()),
+                hint: Some(
+                    "settings are those of the Java client, translated where librdkafka's differ, or librdkafka's own"
+                        .into(),
+                ),
             }),
             // What else there may be is said when the client is made.
             _ => Ok(()),
@@ -294,7 +299,10 @@ mod tests {
         for lanes in 1..=4 {
             let taken: Vec<usize> = (0..8).map(|p| lane_of("orders", p, lanes)).collect();
             for lane in 0..lanes {
-                assert_eq!(taken.iter().filter(|l| **l == lane).count(), (8 + lanes - 1 - (lane + lanes - taken[0]) % lanes) / lanes);
+                assert_eq!(
+                    taken.iter().filter(|l| **l == lane).count(),
+                    (8 + lanes - 1 - (lane + lanes - taken[0]) % lanes) / lanes
+                );
             }
         }
         let many: std::collections::BTreeSet<usize> = (0..20).map(|t| lane_of(&format!("t{t}"), 0, 4)).collect();

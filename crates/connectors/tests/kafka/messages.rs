@@ -135,10 +135,28 @@ fn with_all_fields_in_the_value_the_value_counts() {
 fn debezium_changes_keep_their_kinds_their_offsets_and_their_format_metadata() {
     let broker = Broker::new(&[("rows", 1)]);
     let source = "\"source\":{\"table\":\"orders\",\"db\":\"shop\"}";
-    broker.send("rows", 0, None, Some(&format!("{{\"before\":null,\"after\":{{\"id\":1}},{source},\"op\":\"c\",\"ts_ms\":5}}")), &[]);
-    broker.send("rows", 0, None, Some(&format!("{{\"before\":{{\"id\":1}},\"after\":{{\"id\":2}},{source},\"op\":\"u\",\"ts_ms\":5}}")), &[]);
+    broker.send(
+        "rows",
+        0,
+        None,
+        Some(&format!("{{\"before\":null,\"after\":{{\"id\":1}},{source},\"op\":\"c\",\"ts_ms\":5}}")),
+        &[],
+    );
+    broker.send(
+        "rows",
+        0,
+        None,
+        Some(&format!("{{\"before\":{{\"id\":1}},\"after\":{{\"id\":2}},{source},\"op\":\"u\",\"ts_ms\":5}}")),
+        &[],
+    );
     broker.send("rows", 0, None, None, &[]);
-    broker.send("rows", 0, None, Some(&format!("{{\"before\":{{\"id\":2}},\"after\":null,{source},\"op\":\"d\",\"ts_ms\":5}}")), &[]);
+    broker.send(
+        "rows",
+        0,
+        None,
+        Some(&format!("{{\"before\":{{\"id\":2}},\"after\":null,{source},\"op\":\"d\",\"ts_ms\":5}}")),
+        &[],
+    );
     let wanted = [
         Wanted::Physical(0),
         metadata("value.source.table", LogicalType::STRING, true),

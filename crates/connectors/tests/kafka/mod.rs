@@ -1,5 +1,6 @@
-//! The Kafka source against librdkafka's mock cluster, in process.
+//! The Kafka source against librdkafka's mock cluster, in process; what that cannot do, against a real one.
 
+mod broker;
 mod messages;
 mod positions;
 mod trouble;
@@ -46,7 +47,8 @@ impl Broker {
         for (name, value) in headers {
             list = list.insert(Header { key: name, value: Some(*value) });
         }
-        let mut record: BaseRecord<'_, str, str> = BaseRecord::to(topic).partition(partition).headers(list).timestamp(1_700_000_000_123);
+        let mut record: BaseRecord<'_, str, str> =
+            BaseRecord::to(topic).partition(partition).headers(list).timestamp(1_700_000_000_123);
         record.key = key;
         record.payload = value;
         self.producer.send(record).map_err(|(e, _)| e).unwrap();
@@ -63,21 +65,36 @@ impl Broker {
         self.producer.flush(LIMIT).unwrap();
     }
 
-    pub fn build(&self, options: &[(&str, &str)], physical: &Schema, wanted: &[Wanted]) -> Result<BuiltSource, Vec<OptionError>> {
-        let mut all = vec![("properties.bootstrap.servers".to_owned(), self.cluster.bootstrap_servers())];
-        all.extend(options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
-        if !options.iter().any(|(k, _)| *k == "format" || *k == "value.format") {
-            all.push(("format".into(), "json".into()));
-        }
-        let request =
-            SourceRequest { table: "t", physical, wanted, options: &all, batch: false, clock: Arc::new(SystemClock) };
-        connector("kafka").unwrap().source.unwrap()(&request)
+    pub fn build(
+        &self,
+        options: &[(&str, &str)],
+        physical: &Schema,
+        wanted: &[Wanted],
+    ) -> Result<BuiltSource, Vec<OptionError>> {
+        build(&self.cluster.bootstrap_servers(), options, physical, wanted)
     }
 
     /// A table with the one column `id`.
     pub fn source(&self, options: &[(&str, &str)]) -> Arc<dyn Source> {
         self.build(options, &ids_only(), &[Wanted::Physical(0)]).map_err(|e| format!("{e:?}")).unwrap().source
     }
+}
+
+/// A source of these options; `format` is json unless they say otherwise.
+pub fn build(
+    bootstrap: &str,
+    options: &[(&str, &str)],
+    physical: &Schema,
+    wanted: &[Wanted],
+) -> Result<BuiltSource, Vec<OptionError>> {
+    let mut all = vec![("properties.bootstrap.servers".to_owned(), bootstrap.to_owned())];
+    all.extend(options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    if !options.iter().any(|(k, _)| *k == "format" || *k == "value.format") {
+        all.push(("format".into(), "json".into()));
+    }
+    let request =
+        SourceRequest { table: "t", physical, wanted, options: &all, batch: false, clock: Arc::new(SystemClock) };
+    connector("kafka").unwrap().source.unwrap()(&request)
 }
 
 pub fn ids_only() -> Schema {
@@ -93,7 +110,10 @@ pub fn ids_of(batch: &RecordBatch) -> Vec<i64> {
 }
 
 /// Asks until `enough` says so or the reader ends; the batches in order.
-pub fn read_until(reader: &mut dyn Reader, mut enough: impl FnMut(&[RecordBatch]) -> bool) -> Result<Vec<RecordBatch>, Error> {
+pub fn read_until(
+    reader: &mut dyn Reader,
+    mut enough: impl FnMut(&[RecordBatch]) -> bool,
+) -> Result<Vec<RecordBatch>, Error> {
     let started = Instant::now();
     let mut batches = Vec::new();
     while !enough(&batches) {

@@ -34,7 +34,10 @@ fn a_poison_message_is_counted_when_the_format_may_skip_it() {
 #[test]
 fn a_topic_that_does_not_exist_is_refused_by_name() {
     let broker = Broker::new(&[("rows", 1)]);
-    broker.cluster.topic_error("gone", rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).unwrap();
+    broker
+        .cluster
+        .topic_error("gone", rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        .unwrap();
     let error = failure(&*broker.source(&[("topic", "gone"), EARLIEST]));
     assert_eq!(error.kind, ErrorKind::Refused);
     assert!(error.chain().contains("topic gone"), "{}", error.chain());
