@@ -110,9 +110,8 @@ impl FormatPlan {
         elsewhere: &[(usize, usize)],
     ) -> Result<Self, Vec<OptionError>> {
         let options = choice.options()?;
-        let wrong = |message: String, hint: Option<String>| {
-            vec![OptionError { option: choice.key.clone(), message, hint }]
-        };
+        let wrong =
+            |message: String, hint: Option<String>| vec![OptionError { option: choice.key.clone(), message, hint }];
         // CSV columns have no names, so all of them are decoded, wanted or not.
         let positional = choice.format == "csv";
         let mut decoded = Schema::default();
@@ -215,7 +214,6 @@ pub(crate) fn cast(array: &ArrayRef, data_type: &arrow::datatypes::DataType) -> 
     if array.data_type() == data_type {
         return Ok(array.clone());
     }
-    arrow::compute::cast(array, data_type).map_err(|e| {
-        Error::user(format!("a metadata column cannot be read as {data_type}")).with_source(e)
-    })
+    arrow::compute::cast(array, data_type)
+        .map_err(|e| Error::user(format!("a metadata column cannot be read as {data_type}")).with_source(e))
 }

@@ -11,7 +11,6 @@ pub mod print;
 pub mod registry;
 pub mod starrocks;
 
-
 pub use registry::{
     BuiltSink, BuiltSource, Changelog, Connector, SinkRequest, SourceRequest, Wanted, connector, connectors,
 };

@@ -34,7 +34,10 @@ impl Changelog {
 pub enum Wanted {
     /// Position in [`SourceRequest::physical`].
     Physical(usize),
-    Metadata { key: String, data_type: DataType },
+    Metadata {
+        key: String,
+        data_type: DataType,
+    },
 }
 
 /// What a table says of itself when it is read.
@@ -121,8 +124,14 @@ pub struct Connector {
 
 /// The complete list.
 pub fn connectors() -> &'static [Connector] {
-    static ALL: &[Connector] =
-        &[kafka::CONNECTOR, filesystem::CONNECTOR, starrocks::CONNECTOR, datagen::CONNECTOR, print::CONNECTOR, blackhole::CONNECTOR];
+    static ALL: &[Connector] = &[
+        kafka::CONNECTOR,
+        filesystem::CONNECTOR,
+        starrocks::CONNECTOR,
+        datagen::CONNECTOR,
+        print::CONNECTOR,
+        blackhole::CONNECTOR,
+    ];
     ALL
 }
 

@@ -25,7 +25,16 @@ pub fn run(cases: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> {
     let folder = tempfile::tempdir()?;
     let (mysql, http) = (free_port()?, free_port()?);
     let mut command = Command::new(binary::starweir(false)?);
-    command.args(["warehouse", "--ephemeral", "--mysql-port", &mysql.to_string(), "--http-port", &http.to_string(), "--be-port", "0"]);
+    command.args([
+        "warehouse",
+        "--ephemeral",
+        "--mysql-port",
+        &mysql.to_string(),
+        "--http-port",
+        &http.to_string(),
+        "--be-port",
+        "0",
+    ]);
     command.stderr(Stdio::null());
     let (_warehouse, _) = Server::start("the warehouse", &mut command, "ready")?;
     let results = folder.path().join("results.jsonl");
@@ -35,7 +44,8 @@ pub fn run(cases: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> {
     if let Some(filter) = filter {
         replay.args(["--filter", filter]);
     }
-    let done = replay.stdin(Stdio::null()).stdout(Stdio::null()).status().context("the replayer could not be started")?;
+    let done =
+        replay.stdin(Stdio::null()).stdout(Stdio::null()).status().context("the replayer could not be started")?;
     if !done.success() {
         bail!("the replayer ended with {done}");
     }

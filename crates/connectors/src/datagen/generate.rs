@@ -26,14 +26,31 @@ pub(super) struct Generator {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Sequence { start: i64, end: i64 },
-    Int { min: i64, max: i64 },
-    Float { min: f64, max: f64 },
+    Sequence {
+        start: i64,
+        end: i64,
+    },
+    Int {
+        min: i64,
+        max: i64,
+    },
+    Float {
+        min: f64,
+        max: f64,
+    },
     Bool,
-    Text { length: usize, varies: bool },
-    Bytes { length: usize, varies: bool },
+    Text {
+        length: usize,
+        varies: bool,
+    },
+    Bytes {
+        length: usize,
+        varies: bool,
+    },
     /// Now, less up to so many milliseconds.
-    Now { past_ms: i64 },
+    Now {
+        past_ms: i64,
+    },
     List(Box<Generator>),
     Map(Box<Generator>, Box<Generator>),
     Row(Vec<Generator>),
@@ -69,8 +86,7 @@ impl Generator {
             message: format!("option 'fields.{name}.{key}' {what}"),
             hint: None,
         };
-        const KEYS: [&str; 9] =
-            ["kind", "min", "max", "start", "end", "length", "var-len", "max-past", "null-rate"];
+        const KEYS: [&str; 9] = ["kind", "min", "max", "start", "end", "length", "var-len", "max-past", "null-rate"];
         for (key, _) in options.group("fields.") {
             let Some(rest) = key.strip_prefix(name).and_then(|r| r.strip_prefix('.')) else { continue };
             let nested = matches!(
@@ -87,9 +103,11 @@ impl Generator {
         }
         let int = |key: &str| match get(key) {
             None => Ok(None),
-            Some(text) => {
-                text.trim().parse::<i64>().map(Some).map_err(|_| bad(key, format!("must be a whole number, but is '{text}'")))
-            }
+            Some(text) => text
+                .trim()
+                .parse::<i64>()
+                .map(Some)
+                .map_err(|_| bad(key, format!("must be a whole number, but is '{text}'"))),
         };
         let float = |key: &str| match get(key) {
             None => Ok(None),
@@ -186,7 +204,8 @@ impl Generator {
             }
         };
         let null_rate = if data_type.nullable { null_rate } else { 0.0 };
-        let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01B3));
+        let seed =
+            name.bytes().fold(0xCBF2_9CE4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01B3));
         Ok(Self { kind, arrow: data_type.to_arrow(), logical: logical.clone(), null_rate, seed })
     }
 
@@ -201,8 +220,9 @@ impl Generator {
     /// The values of these rows.
     pub(super) fn array(&self, rows: Range<u64>, now_ms: i64) -> ArrayRef {
         let length = (rows.end - rows.start) as usize;
-        let nulls: Option<NullBuffer> = (self.null_rate > 0.0)
-            .then(|| rows.clone().map(|r| unit(mix(self.seed ^ 0x5EED, r)) >= self.null_rate).collect::<Vec<_>>().into());
+        let nulls: Option<NullBuffer> = (self.null_rate > 0.0).then(|| {
+            rows.clone().map(|r| unit(mix(self.seed ^ 0x5EED, r)) >= self.null_rate).collect::<Vec<_>>().into()
+        });
         let random = |row: u64| mix(self.seed, row);
         let valid = |row: u64| nulls.as_ref().is_none_or(|n| n.is_valid((row - rows.start) as usize));
         match &self.kind {
@@ -212,9 +232,11 @@ impl Generator {
                 rows.clone().for_each(|r| out.append_option(valid(r).then(|| random(r) & 1 == 1)));
                 Arc::new(out.finish())
             }
-            Kind::Sequence { start, .. } => {
-                self.numbers(rows.clone().map(|r| start.wrapping_add_unsigned(r) as f64), rows.clone().map(|r| start.wrapping_add_unsigned(r)), nulls)
-            }
+            Kind::Sequence { start, .. } => self.numbers(
+                rows.clone().map(|r| start.wrapping_add_unsigned(r) as f64),
+                rows.clone().map(|r| start.wrapping_add_unsigned(r)),
+                nulls,
+            ),
             Kind::Int { min, max } => {
                 let span = max.abs_diff(*min);
                 let value = |r: u64| {
@@ -307,10 +329,12 @@ impl Generator {
                 let factor = 10f64.powi(i32::from(*s));
                 let whole = 10i128.pow(u32::from(*s));
                 let sequence = matches!(self.kind, Kind::Sequence { .. });
-                let values = floats.zip(ints).map(|(float, int)| {
-                    if sequence { i128::from(int) * whole } else { (float * factor) as i128 }
-                });
-                Arc::new(Decimal128Array::new(values.collect(), nulls).with_data_type(ArrowType::Decimal128(*p, *s as i8)))
+                let values = floats
+                    .zip(ints)
+                    .map(|(float, int)| if sequence { i128::from(int) * whole } else { (float * factor) as i128 });
+                Arc::new(
+                    Decimal128Array::new(values.collect(), nulls).with_data_type(ArrowType::Decimal128(*p, *s as i8)),
+                )
             }
             LogicalType::IntervalYearMonth => {
                 Arc::new(IntervalYearMonthArray::new(ints.map(|v| v as i32).collect(), nulls))
@@ -329,7 +353,9 @@ impl Generator {
     fn instants(&self, values_ms: impl Iterator<Item = i64>, nulls: Option<NullBuffer>) -> ArrayRef {
         const DAY_MS: i64 = 86_400_000;
         match &self.arrow {
-            ArrowType::Date32 => Arc::new(Date32Array::new(values_ms.map(|v| v.div_euclid(DAY_MS) as i32).collect(), nulls)),
+            ArrowType::Date32 => {
+                Arc::new(Date32Array::new(values_ms.map(|v| v.div_euclid(DAY_MS) as i32).collect(), nulls))
+            }
             ArrowType::Time32(_) => {
                 Arc::new(Time32MillisecondArray::new(values_ms.map(|v| v.rem_euclid(DAY_MS) as i32).collect(), nulls))
             }

@@ -219,8 +219,12 @@ mod tests {
                 Column::new("price", DataType::nullable(LogicalType::Decimal(10, 2))),
             ]
         };
-        let options =
-            [("rows-per-second", "1000000"), ("fields.id.kind", "sequence"), ("fields.id.start", "5"), ("fields.id.end", "24")];
+        let options = [
+            ("rows-per-second", "1000000"),
+            ("fields.id.kind", "sequence"),
+            ("fields.id.start", "5"),
+            ("fields.id.end", "24"),
+        ];
         let source = source(columns(), &options).unwrap();
         assert!(source.source.is_bounded());
         let join = |batches: &[RecordBatch]| arrow::compute::concat_batches(&batches[0].schema(), batches).unwrap();

@@ -36,19 +36,34 @@ const METADATA: &[(&str, &str, &str)] = &[
 
 fn options() -> Vec<OptionDef> {
     vec![
-        OptionDef::required("path", OptionType::Text, "A file, a folder (read with its sub-folders) or a glob such as `in/*.json`. `file://` may stand before it."),
+        OptionDef::required(
+            "path",
+            OptionType::Text,
+            "A file, a folder (read with its sub-folders) or a glob such as `in/*.json`. `file://` may stand before it.",
+        ),
         FORMAT,
-        OptionDef::optional("source.monitor-interval", OptionType::Duration, "Looks for new files this often; without it the files there at the start are read and the source ends."),
-        OptionDef::optional("source.path.regex-pattern", OptionType::Text, "Reads only files whose path matches this regular expression as a whole."),
+        OptionDef::optional(
+            "source.monitor-interval",
+            OptionType::Duration,
+            "Looks for new files this often; without it the files there at the start are read and the source ends.",
+        ),
+        OptionDef::optional(
+            "source.path.regex-pattern",
+            OptionType::Text,
+            "Reads only files whose path matches this regular expression as a whole.",
+        ),
         OptionDef::optional("source.report-statistics", OptionType::Text, "Accepted; no statistics are needed here."),
-        OptionDef::optional("partition.default-name", OptionType::Text, "Accepted; folders are not read as partitions here.").with_default("__DEFAULT_PARTITION__"),
+        OptionDef::optional(
+            "partition.default-name",
+            OptionType::Text,
+            "Accepted; folders are not read as partitions here.",
+        )
+        .with_default("__DEFAULT_PARTITION__"),
     ]
 }
 
 fn build(request: &SourceRequest<'_>) -> Result<BuiltSource, Vec<OptionError>> {
-    let wrong = |option: &str, message: String| {
-        vec![OptionError { option: option.into(), message, hint: None }]
-    };
+    let wrong = |option: &str, message: String| vec![OptionError { option: option.into(), message, hint: None }];
     let (options, formats) = split_options(&options(), &["format"], request.options);
     let options = options?;
     let choice = formats.first().ok_or_else(|| wrong("format", "option 'format' is missing".into()))?;
@@ -57,12 +72,18 @@ fn build(request: &SourceRequest<'_>) -> Result<BuiltSource, Vec<OptionError>> {
     let text = options.must("path");
     let path = text.strip_prefix("file://").unwrap_or(text);
     if let Some((scheme, _)) = path.split_once("://") {
-        return Err(wrong("path", format!("option 'path' names a file system '{scheme}' that cannot be read; local files can")));
+        return Err(wrong(
+            "path",
+            format!("option 'path' names a file system '{scheme}' that cannot be read; local files can"),
+        ));
     }
     let pattern = match options.text("source.path.regex-pattern") {
         None => None,
         Some(pattern) => Some(regex::Regex::new(&format!("^(?:{pattern})$")).map_err(|e| {
-            wrong("source.path.regex-pattern", format!("option 'source.path.regex-pattern' is not a regular expression: {e}"))
+            wrong(
+                "source.path.regex-pattern",
+                format!("option 'source.path.regex-pattern' is not a regular expression: {e}"),
+            )
         })?),
     };
     let monitor = options.duration("source.monitor-interval").filter(|_| !request.batch);
@@ -73,9 +94,5 @@ fn build(request: &SourceRequest<'_>) -> Result<BuiltSource, Vec<OptionError>> {
         monitor: monitor.map(|d| d.max(Duration::from_millis(10))),
         plan: Arc::new(plan),
     };
-    Ok(BuiltSource {
-        identity: format!("filesystem {} {}", choice.format, path),
-        source: Arc::new(source),
-        changelog,
-    })
+    Ok(BuiltSource { identity: format!("filesystem {} {}", choice.format, path), source: Arc::new(source), changelog })
 }

@@ -96,8 +96,8 @@ fn find(path: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     let failed = |e: std::io::Error| Error::user(format!("{} cannot be read", path.display())).with_source(e);
     let text = path.to_string_lossy();
     if !path.exists() && text.contains(['*', '?', '[']) {
-        let paths = glob::glob(&text)
-            .map_err(|e| Error::user(format!("'{text}' is not a pattern of paths")).with_source(e))?;
+        let paths =
+            glob::glob(&text).map_err(|e| Error::user(format!("'{text}' is not a pattern of paths")).with_source(e))?;
         for path in paths.filter_map(|p| p.ok()) {
             find(&path, found)?;
         }
@@ -199,9 +199,8 @@ fn open_file(path: &Path, offset: u64) -> Result<OpenFile> {
 impl OpenFile {
     /// Reads on behind what is not yet decoded. False at the end of the file.
     fn fill(&mut self) -> Result<()> {
-        let failed = |e: std::io::Error| {
-            Error::data(format!("{} cannot be read on", self.path.display())).with_source(e)
-        };
+        let failed =
+            |e: std::io::Error| Error::data(format!("{} cannot be read on", self.path.display())).with_source(e);
         self.buffer.drain(..self.used);
         self.base += self.used as u64;
         self.used = 0;
@@ -400,10 +399,8 @@ mod tests {
             Wanted::Physical(0),
             Wanted::Metadata { key: "file.name".into(), data_type: DataType::string().with_nullable(false) },
         ];
-        let mut options = vec![
-            ("path".to_string(), path.to_string_lossy().into_owned()),
-            ("format".to_string(), "json".to_string()),
-        ];
+        let mut options =
+            vec![("path".to_string(), path.to_string_lossy().into_owned()), ("format".to_string(), "json".to_string())];
         options.extend(extra.iter().map(|(k, v)| (k.to_string(), v.to_string())));
         let request = SourceRequest {
             table: "t",

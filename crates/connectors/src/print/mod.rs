@@ -28,7 +28,8 @@ pub const CONNECTOR: Connector = Connector {
 fn options() -> Vec<OptionDef> {
     vec![
         OptionDef::optional("print-identifier", OptionType::Text, "Written before each row, followed by `> `."),
-        OptionDef::optional("standard-error", OptionType::Bool, "Write to standard error instead.").with_default("false"),
+        OptionDef::optional("standard-error", OptionType::Bool, "Write to standard error instead.")
+            .with_default("false"),
         OptionDef::optional("sink.parallelism", OptionType::Int(1, i64::MAX), "Accepted; one writer is used."),
     ]
 }
@@ -103,7 +104,9 @@ impl Writer for LineWriter {
             let mut out = std::io::stdout().lock();
             out.write_all(&chunk.bytes).and_then(|()| out.flush())
         };
-        written.map_err(|e| Error::refused(format!("table {}: rows could not be printed", self.counters.name)).with_source(e))?;
+        written.map_err(|e| {
+            Error::refused(format!("table {}: rows could not be printed", self.counters.name)).with_source(e)
+        })?;
         self.counters.add_load(chunk.rows, chunk.upserts, chunk.deletes, chunk.bytes.len() as u64);
         self.counters.add_transaction(chunk.rows, self.clock.now_ms());
         Ok(())

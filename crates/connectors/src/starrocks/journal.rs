@@ -53,7 +53,9 @@ fn folder(context: &SinkContext) -> Result<PathBuf> {
 /// What a file belongs to, so that files of other tables are left alone.
 fn file_stem(table: &TableName) -> String {
     let clean = |text: &str| -> String {
-        text.bytes().map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("_{b:02x}") }).collect()
+        text.bytes()
+            .map(|b| if b.is_ascii_alphanumeric() { (b as char).to_string() } else { format!("_{b:02x}") })
+            .collect()
     };
     let stem = format!("{}.{}", clean(&table.database), clean(&table.table));
     stem.chars().take(150).collect()
@@ -78,7 +80,12 @@ pub(super) struct JournalWriter {
 }
 
 impl JournalWriter {
-    pub(super) fn new(shared: Arc<Shared>, context: &SinkContext, epoch: Epoch, headers: Vec<(String, String)>) -> Result<Self> {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        context: &SinkContext,
+        epoch: Epoch,
+        headers: Vec<(String, String)>,
+    ) -> Result<Self> {
         Ok(Self {
             labels: shared.labels(context),
             folder: folder(context)?,
@@ -94,7 +101,8 @@ impl JournalWriter {
 
     fn open_file(&mut self) -> Result<OpenFile> {
         let part = self.full.len();
-        let name = format!("{}-e{}-p{part}-g{}.load", file_stem(&self.shared.options.table), self.epoch, self.generation);
+        let name =
+            format!("{}-e{}-p{part}-g{}.load", file_stem(&self.shared.options.table), self.epoch, self.generation);
         let path = self.folder.join(&name);
         let file = std::fs::File::create(&path).map_err(failed(&path))?;
         let token = JournalToken {
@@ -126,7 +134,11 @@ impl Writer for JournalWriter {
         open.token.upserts += chunk.upserts;
         open.token.deletes += chunk.deletes;
         open.token.bytes += chunk.bytes.len() as u64;
-        if open.token.bytes >= FILE_BYTES { self.full.push(open) } else { self.open = Some(open) }
+        if open.token.bytes >= FILE_BYTES {
+            self.full.push(open)
+        } else {
+            self.open = Some(open)
+        }
         Ok(())
     }
 
@@ -147,7 +159,12 @@ impl Writer for JournalWriter {
 }
 
 /// What became of a journal file's rows. `keyed`: sending them twice does no harm.
-pub(super) async fn inspect(shared: &Shared, context: &SinkContext, token: &JournalToken, keyed: bool) -> Result<TokenState> {
+pub(super) async fn inspect(
+    shared: &Shared,
+    context: &SinkContext,
+    token: &JournalToken,
+    keyed: bool,
+) -> Result<TokenState> {
     let state = shared.client.resolve_label(&shared.options.table, &token.label, &shared.policy()).await?;
     let kept = folder(context)?.join(&token.file).is_file();
     let age_ms = context.clock.now_ms() - token.written_ms;
@@ -177,7 +194,12 @@ pub(super) async fn commit(shared: &Shared, context: &SinkContext, token: &Journ
         Err(e) => return Err(failed(&path)(e)),
     };
     if bytes.len() as u64 != token.bytes {
-        return Err(Error::internal(format!("journal {} has {} bytes instead of {}", path.display(), bytes.len(), token.bytes)));
+        return Err(Error::internal(format!(
+            "journal {} has {} bytes instead of {}",
+            path.display(),
+            bytes.len(),
+            token.bytes
+        )));
     }
     let request = LoadRequest {
         table: shared.options.table.clone(),

@@ -174,13 +174,19 @@ impl SinkOptions {
         if let Some(list) = options.text("sink.be-host-mapping-list") {
             match HostMapping::parse(list) {
                 Ok(mapping) => client.be_host_mapping = mapping,
-                Err(e) => wrong("sink.be-host-mapping-list", format!("option 'sink.be-host-mapping-list': {}", e.chain()), e.hint()),
+                Err(e) => wrong(
+                    "sink.be-host-mapping-list",
+                    format!("option 'sink.be-host-mapping-list': {}", e.chain()),
+                    e.hint(),
+                ),
             }
         }
         if let Some(file) = options.text("sink.tls.ca-file") {
             match std::fs::read(file) {
                 Ok(pem) => client.tls_ca_pem = Some(pem),
-                Err(e) => wrong("sink.tls.ca-file", format!("option 'sink.tls.ca-file': the file cannot be read: {e}"), None),
+                Err(e) => {
+                    wrong("sink.tls.ca-file", format!("option 'sink.tls.ca-file': the file cannot be read: {e}"), None)
+                }
             }
         }
 
@@ -200,51 +206,106 @@ impl SinkOptions {
             wrong("sink.flush-on", "option 'sink.flush-on' = 'watermark' commits between epochs, which is at-least-once; it cannot be used with 'sink.semantic' = 'exactly-once'".into(), Some("use 'checkpoint', or drop exactly-once"));
         }
         if exactly_once && merge_commit {
-            wrong("sink.properties.enable_merge_commit", "merge commit does not de-duplicate labels, so it cannot be used with 'sink.semantic' = 'exactly-once'".into(), None);
+            wrong(
+                "sink.properties.enable_merge_commit",
+                "merge commit does not de-duplicate labels, so it cannot be used with 'sink.semantic' = 'exactly-once'"
+                    .into(),
+                None,
+            );
         }
         if merge_commit && property("merge_commit_interval_ms").is_none() {
-            wrong("sink.properties.merge_commit_interval_ms", "option 'sink.properties.merge_commit_interval_ms' is missing: merge commit needs it".into(), None);
+            wrong(
+                "sink.properties.merge_commit_interval_ms",
+                "option 'sink.properties.merge_commit_interval_ms' is missing: merge commit needs it".into(),
+                None,
+            );
         }
         if options.bool("sink.transaction.multi-table.enabled") == Some(true) {
-            wrong("sink.transaction.multi-table.enabled", "transactions over several tables are not supported yet".into(), None);
+            wrong(
+                "sink.transaction.multi-table.enabled",
+                "transactions over several tables are not supported yet".into(),
+                None,
+            );
         }
         let flush_bytes = options.size("sink.buffer-flush.max-bytes").unwrap_or(94_371_840);
         if !((64 << 20)..=(10u64 << 30)).contains(&flush_bytes) {
-            wrong("sink.buffer-flush.max-bytes", format!("option 'sink.buffer-flush.max-bytes' must be from 64 mb to 10 gb, but is {flush_bytes} bytes"), None);
+            wrong(
+                "sink.buffer-flush.max-bytes",
+                format!("option 'sink.buffer-flush.max-bytes' must be from 64 mb to 10 gb, but is {flush_bytes} bytes"),
+                None,
+            );
         }
         let label_prefix = options.text("sink.label-prefix").map(str::to_owned);
         if let Some(prefix) = &label_prefix
-            && (prefix.is_empty() || prefix.len() > 48 || !prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')))
+            && (prefix.is_empty()
+                || prefix.len() > 48
+                || !prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')))
         {
-            wrong("sink.label-prefix", "option 'sink.label-prefix' must be 1 to 48 of letters, digits, - and _".into(), None);
+            wrong(
+                "sink.label-prefix",
+                "option 'sink.label-prefix' must be 1 to 48 of letters, digits, - and _".into(),
+                None,
+            );
         }
         let mut csv = |name: &str, default: u8| match property(name) {
             None => vec![default],
             Some(text) => separator(text).unwrap_or_else(|| {
-                wrong(&format!("sink.properties.{name}"), format!("option 'sink.properties.{name}' is not a separator of 1 to 50 bytes"), None);
+                wrong(
+                    &format!("sink.properties.{name}"),
+                    format!("option 'sink.properties.{name}' is not a separator of 1 to 50 bytes"),
+                    None,
+                );
                 vec![default]
             }),
         };
         let format = match property("format").map(str::to_lowercase).as_deref() {
             // Control characters as separators: text hardly ever holds them.
-            None | Some("csv") => Format::Csv { column_separator: csv("column_separator", 1), row_delimiter: csv("row_delimiter", 2) },
+            None | Some("csv") => {
+                Format::Csv { column_separator: csv("column_separator", 1), row_delimiter: csv("row_delimiter", 2) }
+            }
             Some("json") => Format::Json,
             Some(other) => {
-                wrong("sink.properties.format", format!("option 'sink.properties.format' must be csv or json, but is '{other}'"), None);
+                wrong(
+                    "sink.properties.format",
+                    format!("option 'sink.properties.format' must be csv or json, but is '{other}'"),
+                    None,
+                );
                 Format::Json
             }
         };
         // What describes the body is ours to say.
-        const OURS: [&str; 8] =
-            ["format", "column_separator", "row_delimiter", "columns", "label", "strip_outer_array", "jsonpaths", "json_root"];
+        const OURS: [&str; 8] = [
+            "format",
+            "column_separator",
+            "row_delimiter",
+            "columns",
+            "label",
+            "strip_outer_array",
+            "jsonpaths",
+            "json_root",
+        ];
         for name in ["jsonpaths", "json_root", "compression", "skip_header", "enclose", "escape", "content-encoding"] {
             if property(name).is_some() {
-                wrong(&format!("sink.properties.{name}"), format!("option 'sink.properties.{name}' describes a body that somebody else wrote; rows are encoded here"), None);
+                wrong(
+                    &format!("sink.properties.{name}"),
+                    format!(
+                        "option 'sink.properties.{name}' describes a body that somebody else wrote; rows are encoded here"
+                    ),
+                    None,
+                );
             }
         }
         let headers = properties.iter().filter(|(k, _)| !OURS.contains(&k.as_str())).cloned().collect();
         if request.changelog != Changelog::AppendOnly && request.schema.primary_key.is_empty() {
-            wrong("connector", format!("table {} has no PRIMARY KEY, but the query updates and deletes rows ({}): StarRocks could only append them", request.table, request.changelog.name()), Some("declare PRIMARY KEY (…) NOT ENFORCED, and use a StarRocks primary-key table"));
+            wrong(
+                "connector",
+                format!(
+                    "table {} has no PRIMARY KEY, but the query updates and deletes rows ({}): StarRocks could only append them",
+                    request.table,
+                    request.changelog.name()
+                ),
+                Some("declare PRIMARY KEY (…) NOT ENFORCED, and use a StarRocks primary-key table"),
+            );
         }
         let parsed = Self {
             table: TableName::new(options.must("database-name"), options.must("table-name")),
@@ -259,7 +320,10 @@ impl SinkOptions {
             retries: options.int("sink.max-retries").unwrap_or(3) as u32,
             retry_pause_max: Duration::from_millis(ms("sink.retry.interval-ms") as u64),
             label_prefix,
-            publish_timeout: u64::try_from(ms("sink.publish-timeout.ms")).ok().filter(|m| *m > 0).map(Duration::from_millis),
+            publish_timeout: u64::try_from(ms("sink.publish-timeout.ms"))
+                .ok()
+                .filter(|m| *m > 0)
+                .map(Duration::from_millis),
             prepared_timeout: options.duration("sink.prepared-timeout").unwrap_or(Duration::from_secs(86_400)),
             sanitize: options.bool("sink.sanitize-error-log").unwrap_or(false),
             blackhole: options.bool("sink.blackhole").unwrap_or(false),
@@ -321,7 +385,8 @@ mod tests {
         assert_eq!(delivery(&[("sink.at-least-once.use-transaction-stream-load", "false")]), Some(Delivery::Loads));
         assert_eq!(delivery(&[once]), Some(Delivery::Prepared));
         assert_eq!(delivery(&[once, ("sink.version", "V1")]), Some(Delivery::Journal));
-        let merge = [("sink.properties.enable_merge_commit", "true"), ("sink.properties.merge_commit_interval_ms", "100")];
+        let merge =
+            [("sink.properties.enable_merge_commit", "true"), ("sink.properties.merge_commit_interval_ms", "100")];
         assert_eq!(delivery(&merge), Some(Delivery::Loads));
     }
 
@@ -331,12 +396,28 @@ mod tests {
             parse(extra, changelog, key).err().map(|e| e.into_iter().map(|e| e.message).collect::<Vec<_>>().join("\n"))
         };
         let once = ("sink.semantic", "exactly-once");
-        assert!(text(&[once, ("sink.flush-on", "watermark")], Changelog::AppendOnly, true).unwrap().contains("between epochs"));
-        assert!(text(&[once, ("sink.properties.enable_merge_commit", "true")], Changelog::AppendOnly, true).unwrap().contains("de-duplicate"));
+        assert!(
+            text(&[once, ("sink.flush-on", "watermark")], Changelog::AppendOnly, true)
+                .unwrap()
+                .contains("between epochs")
+        );
+        assert!(
+            text(&[once, ("sink.properties.enable_merge_commit", "true")], Changelog::AppendOnly, true)
+                .unwrap()
+                .contains("de-duplicate")
+        );
         assert!(text(&[], Changelog::Retract, false).unwrap().contains("no PRIMARY KEY"));
         assert!(text(&[], Changelog::Retract, true).is_none());
-        assert!(text(&[("sink.buffer-flush.max-bytes", "1 mb")], Changelog::AppendOnly, true).unwrap().contains("64 mb to 10 gb"));
-        assert!(text(&[("sink.buffer-flush.max-rows", "10")], Changelog::AppendOnly, true).unwrap().contains("64000 to 5000000"));
+        assert!(
+            text(&[("sink.buffer-flush.max-bytes", "1 mb")], Changelog::AppendOnly, true)
+                .unwrap()
+                .contains("64 mb to 10 gb")
+        );
+        assert!(
+            text(&[("sink.buffer-flush.max-rows", "10")], Changelog::AppendOnly, true)
+                .unwrap()
+                .contains("64000 to 5000000")
+        );
         assert!(text(&[("sink.properties.jsonpaths", "[]")], Changelog::AppendOnly, true).is_some());
     }
 

@@ -20,7 +20,11 @@ pub(super) struct Rows {
 
 /// What becomes of the row kinds: old images of updates are dropped when the new image, which follows at once,
 /// has the same key; otherwise the old key has to be deleted (the key changed, or a filter took the new image away).
-pub(super) fn resolve_updates(kinds: &[RowKind], same_key_as_next: impl Fn(usize) -> bool, send_all: bool) -> Vec<RowKind> {
+pub(super) fn resolve_updates(
+    kinds: &[RowKind],
+    same_key_as_next: impl Fn(usize) -> bool,
+    send_all: bool,
+) -> Vec<RowKind> {
     let mut resolved = kinds.to_vec();
     for row in 0..kinds.len() {
         if kinds[row] == RowKind::UpdateBefore {
@@ -34,11 +38,7 @@ pub(super) fn resolve_updates(kinds: &[RowKind], same_key_as_next: impl Fn(usize
 }
 
 impl Rows {
-    pub(super) fn new(
-        encoder: Box<dyn LoadEncoder>,
-        key: Vec<usize>,
-        send_update_before: bool,
-    ) -> Self {
+    pub(super) fn new(encoder: Box<dyn LoadEncoder>, key: Vec<usize>, send_update_before: bool) -> Self {
         Self { encoder, key, send_update_before, out: Vec::new(), pending: Chunk::default() }
     }
 

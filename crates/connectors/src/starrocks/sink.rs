@@ -54,11 +54,14 @@ pub(super) enum SinkToken {
 
 impl SinkToken {
     pub(super) fn text(&self) -> Result<Token> {
-        serde_json::to_string(self).map(Token).map_err(|e| Error::internal("a token could not be written").with_source(e))
+        serde_json::to_string(self)
+            .map(Token)
+            .map_err(|e| Error::internal("a token could not be written").with_source(e))
     }
 
     fn parse(token: &Token) -> Result<Self> {
-        serde_json::from_str(&token.0).map_err(|e| Error::internal("a token of the manifest cannot be read").with_source(e))
+        serde_json::from_str(&token.0)
+            .map_err(|e| Error::internal("a token of the manifest cannot be read").with_source(e))
     }
 }
 
@@ -147,7 +150,10 @@ impl StarRocksSink {
         let describe = |name: &str| {
             let real = found.as_ref().and_then(|t| t.column(name));
             let embed = real.is_some_and(|c| {
-                matches!(c.data_type, StarRocksType::Json | StarRocksType::Array(_) | StarRocksType::Map(..) | StarRocksType::Struct(_))
+                matches!(
+                    c.data_type,
+                    StarRocksType::Json | StarRocksType::Array(_) | StarRocksType::Map(..) | StarRocksType::Struct(_)
+                )
             });
             (real.map_or(name.to_owned(), |c| c.name.clone()), embed)
         };
@@ -212,9 +218,14 @@ impl Sink for StarRocksSink {
             let near = starweir_model::nearest(&options.table.table, tables.iter().map(String::as_str));
             let hint = match near {
                 Some(near) => format!("did you mean '{near}'?"),
-                None => "create the table first; `starweir plan` prints the statement, and --local creates it by itself".into(),
+                None => {
+                    "create the table first; `starweir plan` prints the statement, and --local creates it by itself"
+                        .into()
+                }
             };
-            return Err(Error::user(format!("table {} does not exist at {}", options.table, options.place())).with_hint(hint));
+            return Err(
+                Error::user(format!("table {} does not exist at {}", options.table, options.place())).with_hint(hint)
+            );
         };
         if self.changelog != Changelog::AppendOnly && found.model != TableModel::Primary {
             return Err(Error::user(format!(

@@ -103,7 +103,10 @@ pub(super) fn problems(found: &TableDescription, schema: &Schema, partial: bool,
             let given = schema.columns.iter().any(|c| c.name.eq_ignore_ascii_case(&real.name));
             let filled = real.nullable || real.default.is_some() || !real.extra.is_empty();
             if !given && !filled {
-                problems.push(format!("column '{}' of the table is NOT NULL without default and is not written", real.name));
+                problems.push(format!(
+                    "column '{}' of the table is NOT NULL without default and is not written",
+                    real.name
+                ));
             }
         }
     }
@@ -111,8 +114,8 @@ pub(super) fn problems(found: &TableDescription, schema: &Schema, partial: bool,
     match found.model {
         TableModel::Primary => {
             let real = found.key_names();
-            let same = real.len() == declared.len()
-                && real.iter().all(|r| declared.iter().any(|d| d.eq_ignore_ascii_case(r)));
+            let same =
+                real.len() == declared.len() && real.iter().all(|r| declared.iter().any(|d| d.eq_ignore_ascii_case(r)));
             if !declared.is_empty() && !same {
                 problems.push(format!(
                     "the primary key is ({}) in the table and ({}) in the script",
@@ -135,7 +138,11 @@ pub(super) fn problems(found: &TableDescription, schema: &Schema, partial: bool,
             problems.push(format!(
                 "the table is a {word} table, the script declares PRIMARY KEY ({}): {}",
                 declared.join(", "),
-                if updating { "updates and deletes need a primary-key table" } else { "drop the key from the script, or use a primary-key table" }
+                if updating {
+                    "updates and deletes need a primary-key table"
+                } else {
+                    "drop the key from the script, or use a primary-key table"
+                }
             ));
         }
         _ => {}
@@ -147,8 +154,8 @@ pub(super) fn problems(found: &TableDescription, schema: &Schema, partial: bool,
 mod tests {
     use super::*;
     use starweir_model::{Column, DataType, LogicalType};
-    use starweir_starrocks::TableColumn;
     use starweir_starrocks::StarRocksType as S;
+    use starweir_starrocks::TableColumn;
 
     fn real(name: &str, data_type: S, nullable: bool, key: bool) -> TableColumn {
         TableColumn {
@@ -185,7 +192,12 @@ mod tests {
         ])
         .with_primary_key(vec![0, 1]);
         let text = problems(&found, &schema, false, true).join("\n");
-        for part in ["'price'", "'nmae' is not in the table (did you mean 'name'?)", "'must' of the table", "(ID) in the table and (id, name)"] {
+        for part in [
+            "'price'",
+            "'nmae' is not in the table (did you mean 'name'?)",
+            "'must' of the table",
+            "(ID) in the table and (id, name)",
+        ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(!problems(&found, &schema, true, true).join("\n").contains("'must'"));

@@ -224,7 +224,12 @@ pub(super) struct TransactionWriter {
 }
 
 impl TransactionWriter {
-    pub(super) fn new(shared: Arc<Shared>, context: &SinkContext, epoch: Epoch, headers: Vec<(String, String)>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        context: &SinkContext,
+        epoch: Epoch,
+        headers: Vec<(String, String)>,
+    ) -> Self {
         Self {
             labels: shared.labels(context),
             exactly_once: shared.delivery() == Delivery::Prepared,

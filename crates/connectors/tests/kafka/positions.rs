@@ -175,7 +175,25 @@ fn a_pattern_means_whole_names_and_never_the_brokers_own_topics() {
     broker.rows("orders_2", 0, 2..4);
     broker.rows("old_orders_3", 0, 4..6);
     let source = broker.source(&[("topic-pattern", "orders_.|__.*"), EARLIEST, BOUNDED]);
-    assert_eq!(all_ids(&mut *open(&*source)), [0, 1, 2, 3]);
+    let mut reader = open(&*source);
+    assert_eq!(all_ids(&mut *reader), [0, 1, 2, 3]);
+    let splits: Vec<String> = reader.offsets().into_keys().map(|split| split.0).collect();
+    assert_eq!(splits, ["orders_1-0", "orders_2-0"]);
+}
+
+#[test]
+fn a_single_message_is_handed_out_at_once_and_not_when_the_wait_is_over() {
+    let broker = Broker::new(&[("rows", 1)]);
+    let source = broker.source(&[("topic", "rows"), EARLIEST]);
+    let mut reader = open(&*source);
+    let mut fastest = LIMIT;
+    for id in 0..5 {
+        broker.rows("rows", 0, id..id + 1);
+        let started = Instant::now();
+        while !matches!(reader.poll(Duration::from_secs(1)).unwrap(), Polled::Batch { .. }) {}
+        fastest = fastest.min(started.elapsed());
+    }
+    assert!(fastest < Duration::from_millis(900), "{fastest:?}");
 }
 
 #[test]
