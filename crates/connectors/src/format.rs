@@ -97,7 +97,7 @@ impl FormatChoice {
 pub(crate) const FORMAT: OptionDef = OptionDef::optional(
     "format",
     OptionType::Text,
-    "How a message or line is written: json, csv, raw, debezium-json. The format's own options follow its name: `json.ignore-parse-errors`.",
+    "How a message or line is written: json, csv, raw, debezium-json, canal-json, maxwell-json, ogg-json. The format's own options follow its name: `json.ignore-parse-errors`.",
 );
 
 impl FormatPlan {
