@@ -350,6 +350,18 @@ struct SchemaField<'a> {
     semantic: &'a [u8],
     kind: &'a [u8],
     scale: Option<u8>,
+    precision: Option<u8>,
+}
+
+impl SchemaField<'_> {
+    /// The scale a decimal's bytes have. Flink CDC's writer names precision and scale the wrong way round, which shows
+    /// where the scale is the larger of the two.
+    fn decimal_scale(&self) -> Option<u8> {
+        match (self.scale, self.precision) {
+            (Some(scale), Some(precision)) => Some(scale.min(precision)),
+            (scale, _) => scale,
+        }
+    }
 }
 
 type Visit<'v, 'a> = &'v mut dyn FnMut(SchemaField<'a>, Option<usize>) -> Decoded<()>;
@@ -380,13 +392,17 @@ fn walk_array<'a>(scanner: &mut Scanner<'a>, visit: Visit<'_, 'a>) -> Decoded<()
                     scanner.skip_value()?;
                 }
                 (b"parameters", b'{') => object(scanner, &mut |scanner, name| {
-                    if name == b"scale" && scanner.peek() == b'"' {
-                        let text = scanner.string()?.raw;
-                        field.scale = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
-                        Ok(())
-                    } else {
-                        scanner.skip_value()
+                    if scanner.peek() != b'"' {
+                        return scanner.skip_value();
                     }
+                    let text = scanner.string()?.raw;
+                    let number = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
+                    match name {
+                        b"scale" => field.scale = number,
+                        b"connect.decimal.precision" => field.precision = number,
+                        _ => {}
+                    }
+                    Ok(())
                 })?,
                 _ => scanner.skip_value()?,
             }
@@ -441,7 +457,7 @@ fn apply(column: &mut Column, field: SchemaField<'_>) {
         match (field.semantic, field.kind) {
             (b"org.apache.kafka.connect.data.Decimal", b"bytes") => {
                 *written_as = DecimalText::Base64;
-                if let Some(scale) = field.scale {
+                if let Some(scale) = field.decimal_scale() {
                     *bytes_scale = scale;
                 }
             }
