@@ -23,6 +23,8 @@ use crate::format::FormatPlan;
 const BATCH_ROWS: usize = 4096;
 /// A batch is handed out once its rows take this many bytes: large messages must not gather by the thousand.
 const BATCH_BYTES: usize = 8 << 20;
+/// A resumed partition that gives nothing for this long is assigned once more.
+const RESUME_WAIT: Duration = Duration::from_secs(2);
 /// Without a word from any broker for this long the attempt fails, so that the job's restart strategy decides.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Topics the broker keeps for itself; a pattern never means them (Flink's rule).
@@ -57,6 +59,8 @@ pub(super) struct KafkaReader {
     parts: ReaderParts,
     /// When partitions were looked for.
     discovered: Instant,
+    /// Partitions that go on after their offset was lost, until they give a message: position, offset, since when.
+    resumed: Vec<(usize, i64, Instant)>,
     intake: Intake,
     heard: Instant,
 }
@@ -67,6 +71,7 @@ impl KafkaReader {
         let mut reader = Self {
             queue: BatchQueue::new(parts.consumer.clone()),
             discovered: Instant::now(),
+            resumed: Vec::new(),
             intake: Intake {
                 partitions: Vec::new(),
                 index: BTreeMap::new(),
@@ -237,6 +242,7 @@ impl KafkaReader {
             }
             self.parts.consumer.pause(&list).map_err(failed)?;
         }
+        self.watch_resumed()?;
         for at in std::mem::take(&mut self.intake.lost) {
             let partition = &mut self.intake.partitions[at];
             let (low, high) = watermarks(&self.parts.consumer, &partition.topic, partition.partition)?;
@@ -256,6 +262,31 @@ impl KafkaReader {
             } else {
                 self.parts.consumer.incremental_unassign(&list).map_err(failed)?;
                 self.fetch(&[at])?;
+                if high > next {
+                    self.resumed.push((at, next, Instant::now()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// librdkafka may still be stopping a partition when it is assigned anew, and then never fetches it: a partition
+    /// that was resumed, has messages and gives none is assigned once more.
+    fn watch_resumed(&mut self) -> Result<()> {
+        let partitions = &self.intake.partitions;
+        self.resumed.retain(|(at, next, _)| partitions[*at].at.next <= *next && !partitions[*at].finished);
+        let stuck: Vec<usize> =
+            self.resumed.iter().filter(|(.., since)| since.elapsed() >= RESUME_WAIT).map(|(at, ..)| *at).collect();
+        for at in stuck {
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&self.intake.partitions[at].topic, self.intake.partitions[at].partition);
+            let failed = |e| kafka_error("partitions could not be assigned".into(), e);
+            self.parts.consumer.incremental_unassign(&list).map_err(failed)?;
+            self.fetch(&[at])?;
+        }
+        for (.., since) in &mut self.resumed {
+            if since.elapsed() >= RESUME_WAIT {
+                *since = Instant::now();
             }
         }
         Ok(())
