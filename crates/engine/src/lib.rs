@@ -9,6 +9,7 @@
 //! Start from [`JobGraph`] (what runs), [`run()`] (runs it) and [`epoch`] (what can lose or double a row, as pure
 //! decisions). The crate reads no environment, and takes the clock as an argument.
 
+pub mod cdc;
 pub mod epoch;
 pub mod graph;
 pub mod manifest;
@@ -23,6 +24,7 @@ pub mod status;
 pub mod store;
 mod worker;
 
+pub use cdc::{CaptureLag, CdcEvent, CdcPolled, CdcReader, CdcSource, TableProgress, TableRows};
 pub use epoch::EpochStep;
 pub use graph::{JobGraph, Output, SinkNode, SourceNode, Transform, TransformFactory};
 pub use manifest::Manifest;

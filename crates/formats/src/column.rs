@@ -196,7 +196,9 @@ impl Column {
                     bytes_scale: scale,
                 }
             }
-            LogicalType::Char(_) | LogicalType::VarChar(_) => Values::Text(Bytes::new()),
+            LogicalType::Char(_) | LogicalType::VarChar(_) | LogicalType::TimestampTz(_) | LogicalType::Variant => {
+                Values::Text(Bytes::new())
+            }
             LogicalType::Binary(_) | LogicalType::VarBinary(_) => Values::Binary(Bytes::new()),
             LogicalType::Date => Values::Date(Vec::new()),
             LogicalType::Time(precision) => Values::Time { values: Vec::new(), precision: *precision },

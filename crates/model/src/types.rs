@@ -17,6 +17,7 @@
 //! | INTERVAL DAY TO SECOND | Duration(Millisecond) |
 //! | ARRAY, MAP, MULTISET, ROW | List, Map, Map with Int32 counts, Struct |
 //! | NULL | Null |
+//! | TIMESTAMP(p) WITH TIME ZONE, VARIANT | Utf8 (only in CDC pipelines; SQL scripts refuse them) |
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,12 +64,16 @@ pub enum LogicalType {
     Timestamp(u8),
     /// Fractional digits 0 to 9; an instant, shown in the session zone.
     TimestampLtz(u8),
+    /// Fractional digits 0 to 9; local time with its own zone. CDC pipelines only.
+    TimestampTz(u8),
     IntervalYearMonth,
     IntervalDayTime,
     Array(Box<DataType>),
     Map(Box<DataType>, Box<DataType>),
     Multiset(Box<DataType>),
     Row(Vec<Field>),
+    /// A JSON value. CDC pipelines only.
+    Variant,
     /// The type of the literal NULL.
     Null,
 }
@@ -141,6 +146,7 @@ impl LogicalType {
             Self::Time(_) => ArrowType::Time32(TimeUnit::Millisecond),
             Self::Timestamp(p) => ArrowType::Timestamp(unit(*p), None),
             Self::TimestampLtz(p) => ArrowType::Timestamp(unit(*p), Some("UTC".into())),
+            Self::TimestampTz(_) | Self::Variant => ArrowType::Utf8,
             Self::IntervalYearMonth => ArrowType::Interval(IntervalUnit::YearMonth),
             Self::IntervalDayTime => ArrowType::Duration(TimeUnit::Millisecond),
             Self::Array(element) => ArrowType::List(Arc::new(element.to_arrow_field("item"))),
@@ -202,6 +208,8 @@ impl fmt::Display for LogicalType {
             Self::Time(p) => write!(f, "TIME({p})"),
             Self::Timestamp(p) => write!(f, "TIMESTAMP({p})"),
             Self::TimestampLtz(p) => write!(f, "TIMESTAMP_LTZ({p})"),
+            Self::TimestampTz(p) => write!(f, "TIMESTAMP({p}) WITH TIME ZONE"),
+            Self::Variant => f.write_str("VARIANT"),
             Self::IntervalYearMonth => f.write_str("INTERVAL YEAR TO MONTH"),
             Self::IntervalDayTime => f.write_str("INTERVAL DAY TO SECOND(3)"),
             Self::Array(element) => write!(f, "ARRAY<{element}>"),

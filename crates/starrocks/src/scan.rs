@@ -120,6 +120,8 @@ impl Metadata {
                     | LogicalType::Map(..)
                     | LogicalType::Multiset(_)
                     | LogicalType::Row(_)
+                    | LogicalType::TimestampTz(_)
+                    | LogicalType::Variant
                     | LogicalType::Null
             );
             if !readable {

@@ -331,6 +331,8 @@ pub fn target_type(data_type: &DataType) -> (StarRocksType, Option<&'static str>
                 .collect();
             (S::Struct(fields), loss)
         }
+        LogicalType::TimestampTz(_) => (S::Varchar(64), Some("the zoned time is stored as text")),
+        LogicalType::Variant => (S::Json, None),
         LogicalType::Null => (S::Varchar(1), Some("the column can hold nothing but NULL")),
     }
 }

@@ -95,6 +95,7 @@ pub fn column(data_type: &DataType, values: &[Value]) -> anyhow::Result<ArrayRef
                 .collect();
             Arc::new(StructArray::try_new(fields, columns, nulls(values))?)
         }
+        other @ (L::TimestampTz(_) | L::Variant) => bail!("values of type {other} have no place in a script"),
         L::Null => {
             if !values.iter().all(null) {
                 bail!("a value of type NULL");

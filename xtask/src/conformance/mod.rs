@@ -3,6 +3,7 @@
 //! The cases lie beside the repository (`../shared/conformance/<suite>`); without them the run says
 //! so loudly and succeeds, so that a clone alone can be built. A case that once passed must pass.
 
+pub mod flink_cdc;
 pub mod flink_sql;
 mod flink_values;
 mod starrocks_sql;
@@ -64,7 +65,8 @@ pub struct Args {
 type Runner = fn(&Path, Option<&str>) -> anyhow::Result<Vec<Case>>;
 
 /// Every suite there is.
-const SUITES: &[(&str, Runner)] = &[("flink-sql", flink_sql::run), ("starrocks-sql", starrocks_sql::run)];
+const SUITES: &[(&str, Runner)] =
+    &[("flink-cdc", flink_cdc::run), ("flink-sql", flink_sql::run), ("starrocks-sql", starrocks_sql::run)];
 
 #[derive(Serialize, Deserialize)]
 struct Report {

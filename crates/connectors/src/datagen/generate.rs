@@ -200,6 +200,9 @@ impl Generator {
                         .map(|f| Self::build(&format!("{name}.{}", f.name), &f.data_type, options))
                         .collect::<Result<_, _>>()?,
                 ),
+                LogicalType::TimestampTz(_) | LogicalType::Variant => {
+                    return Err(bad("kind", format!("cannot make values of type {logical}")));
+                }
                 LogicalType::Null => Kind::Null,
             }
         };

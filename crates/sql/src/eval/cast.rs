@@ -172,6 +172,7 @@ impl Caster {
             }
             L::Array(_) | L::Map(..) | L::Multiset(_) | L::Row(_) => self.nested(array, from, to),
             L::Null => Ok(new_null_array(&DataType::Null, array.len())),
+            L::TimestampTz(_) | L::Variant => Err(Self::unsupported(from, to)),
         }
     }
 

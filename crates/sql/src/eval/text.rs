@@ -87,6 +87,7 @@ pub(crate) fn write_value(out: &mut String, array: &dyn Array, logical: &Logical
     }
     match logical {
         LogicalType::Null => out.push_str("NULL"),
+        LogicalType::TimestampTz(_) | LogicalType::Variant => out.push_str(array.as_string::<i32>().value(row)),
         LogicalType::Boolean => {
             let value = array.as_boolean().value(row);
             out.push_str(match (value, style.legacy) {

@@ -1,0 +1,110 @@
+//! What a source of whole databases promises: change data capture of many tables, schema changes included.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use starweir_model::{ChangeBatch, Offset, Result, RowChange, SchemaChange, TableId, TableSchema};
+
+/// Rows of one table, in the table's order.
+#[derive(Debug, Clone)]
+pub enum TableRows {
+    /// Columns as [`TableSchema::to_arrow`] says for the schema in force. An update is two rows next to each other,
+    /// `-U` and `+U`; an insert-or-replace without an image of before is a lone `+U`.
+    Columns {
+        changes: ChangeBatch,
+        /// What `metadata.list` asked for: a name and one text per row.
+        meta: Vec<(String, Vec<String>)>,
+    },
+    /// Single changes with their images, where a columnar form does not pay.
+    Changes(Vec<RowChange>),
+}
+
+/// One item of a capture, in order. The order holds per table; between tables only [`CdcEvent::Schema`] keeps its
+/// place.
+#[derive(Debug, Clone)]
+pub enum CdcEvent {
+    /// The table's shape changes here. A table's first event is its `CreateTable`, also after a restart: then with the
+    /// schema as of the restored place.
+    Schema(SchemaChange),
+    Rows { table: TableId, rows: TableRows },
+}
+
+/// What a capture had to say.
+#[derive(Debug, Default)]
+pub struct CdcPolled {
+    pub events: Vec<CdcEvent>,
+    /// Bytes the events were decoded from.
+    pub bytes: u64,
+    /// No source transaction is open after these events: an epoch may end here. A state taken at another place would
+    /// tear a transaction apart.
+    pub boundary: bool,
+    /// Reading ended by itself (bounded start-up modes); asked again, it says so again.
+    pub finished: bool,
+}
+
+/// Where one table of a capture stands, for status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableProgress {
+    pub table: TableId,
+    /// `snapshot` or `streaming`.
+    pub phase: &'static str,
+    pub chunks_done: u64,
+    /// Zero when not known.
+    pub chunks: u64,
+}
+
+/// How far a capture is behind its server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CaptureLag {
+    /// Milliseconds between the last change's commit and its arrival here.
+    pub milliseconds: Option<u64>,
+    pub bytes: Option<u64>,
+    /// PostgreSQL: bytes of WAL that the slot keeps on the server.
+    pub retained_bytes: Option<u64>,
+}
+
+/// A database that can be captured, with its options checked. Opening is separate, so that `validate` and `plan` can
+/// look without starting.
+#[async_trait]
+pub trait CdcSource: Send + Sync {
+    /// What is read, in words, so that a restored state is never used for something else: `mysql host:port`.
+    fn identity(&self) -> String;
+
+    /// Whether reading ends by itself (`scan.startup.mode` = `snapshot`).
+    fn is_bounded(&self) -> bool;
+
+    /// Reaches the server, checks what capturing needs (with the fix in the message) and returns the tables that match
+    /// now with their schemas.
+    async fn discover(&self) -> Result<Vec<(TableId, TableSchema)>>;
+
+    /// Starts reading: where the options say, or where `restored` (a [`CdcReader::state`] of an earlier attempt)
+    /// stands.
+    async fn open(&self, restored: Option<&Offset>) -> Result<Box<dyn CdcReader>>;
+}
+
+/// A running capture. Calls never overlap. Dropping it stops it; nothing on the server is removed.
+#[async_trait]
+pub trait CdcReader: Send {
+    /// The next events; waits for at most about `wait` for the first. Cancel-safe: what a cancelled call had read
+    /// comes with the next. An error of kind `Unavailable` ends the attempt; the job restarts from its last epoch.
+    async fn poll(&mut self, wait: Duration) -> Result<CdcPolled>;
+
+    /// Everything another attempt needs to go on after what `poll` has returned: position, snapshot progress, schemas.
+    /// Called only where the last poll said `boundary`.
+    fn state(&self) -> Result<Offset>;
+
+    /// Everything up to this state is committed: the server may forget it. Called in order, at least once per epoch.
+    async fn acknowledge(&mut self, state: &Offset) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
+
+    /// Per captured table.
+    fn progress(&self) -> Vec<TableProgress> {
+        Vec::new()
+    }
+
+    fn lag(&self) -> CaptureLag {
+        CaptureLag::default()
+    }
+}

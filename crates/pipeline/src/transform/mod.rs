@@ -1,0 +1,5 @@
+//! The transform language: `projection` and `filter` of a rule, evaluated over single changes.
+
+mod rule;
+
+pub use rule::{TransformRule, UserFunction};
