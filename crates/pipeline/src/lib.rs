@@ -4,6 +4,15 @@
 //! ```text
 //! CdcEvent ─► transform ─► route ─► schema evolution ─► sink
 //! ```
+//!
+//! Start from [`PipelineDef`] (the file) and [`evolution::SchemaOperator`] (what a schema change does).
 
+pub mod definition;
+pub mod evolution;
 pub mod print;
+pub mod route;
 pub mod transform;
+
+pub use definition::PipelineDef;
+pub use evolution::SchemaChangeBehavior;
+pub use route::{RouteMode, RouteRule, Router};

@@ -3,7 +3,9 @@
 //! Each module runs one folder of the cases. A folder or file that is missing is no error: any directory in this
 //! layout is taken.
 
+mod evolution;
 mod notation;
+mod routes;
 mod transform;
 
 use std::path::Path;
@@ -48,6 +50,8 @@ fn run_file(
 /// Runs every folder of the suite that the directory has.
 pub fn run(directory: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> {
     let mut cases = Vec::new();
+    evolution::run(directory, filter, &mut cases)?;
+    routes::run(directory, filter, &mut cases)?;
     transform::run(directory, filter, &mut cases)?;
     Ok(cases)
 }
