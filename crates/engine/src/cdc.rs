@@ -38,6 +38,9 @@ pub struct CdcPolled {
     /// No source transaction is open after these events: an epoch may end here. A state taken at another place would
     /// tear a transaction apart.
     pub boundary: bool,
+    /// Set when `events` holds a [`CdcEvent::Schema`]: the state as of the last boundary before these events. The epoch
+    /// that ends before the change is applied is recorded with it.
+    pub state_before: Option<Offset>,
     /// Reading ended by itself (bounded start-up modes); asked again, it says so again.
     pub finished: bool,
 }

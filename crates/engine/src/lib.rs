@@ -15,6 +15,7 @@ pub mod graph;
 pub mod manifest;
 pub mod metrics;
 pub mod plan;
+pub mod protocol;
 mod queue;
 pub mod restart;
 pub mod run;

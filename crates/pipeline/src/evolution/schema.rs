@@ -23,8 +23,8 @@ pub fn apply(schema: Option<&TableSchema>, change: &SchemaChange) -> Result<Tabl
                 let at = match &added.position {
                     ColumnPosition::First => 0,
                     ColumnPosition::Last => after.columns.len(),
-                    ColumnPosition::Before(name) => existing(&after, name)?,
-                    ColumnPosition::After(name) => existing(&after, name)? + 1,
+                    ColumnPosition::Before(name) => existing(&after, change.table(), "BEFORE", name)?,
+                    ColumnPosition::After(name) => existing(&after, change.table(), "AFTER", name)? + 1,
                 };
                 after.columns.insert(at, added.column.clone());
             }
@@ -59,8 +59,10 @@ pub fn apply(schema: Option<&TableSchema>, change: &SchemaChange) -> Result<Tabl
     Ok(after)
 }
 
-fn existing(schema: &TableSchema, name: &str) -> Result<usize> {
-    schema.index_of(name).ok_or_else(|| Error::user(format!("{name} of AddColumnEvent is not existed")))
+fn existing(schema: &TableSchema, table: &TableId, position: &str, name: &str) -> Result<usize> {
+    schema.index_of(name).ok_or_else(|| {
+        Error::user(format!("{position} type AddColumnEvent error: Column {name} does not exist in table {table}"))
+    })
 }
 
 /// Whether a change says nothing new: sources announce a table again after a restart, and the same column may arrive
