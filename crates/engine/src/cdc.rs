@@ -1,9 +1,12 @@
 //! What a source of whole databases promises: change data capture of many tables, schema changes included.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use starweir_model::{ChangeBatch, Offset, Result, RowChange, SchemaChange, TableId, TableSchema};
+
+use crate::sink::Sink;
 
 /// Rows of one table, in the table's order.
 #[derive(Debug, Clone)]
@@ -109,5 +112,35 @@ pub trait CdcReader: Send {
 
     fn lag(&self) -> CaptureLag {
         CaptureLag::default()
+    }
+}
+
+/// What became of a schema change at the sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// The table has the shape the change asks for, now or already before.
+    Done,
+    /// The sink cannot do this; why.
+    Unsupported(String),
+}
+
+/// Where a pipeline's tables go.
+#[async_trait]
+pub trait CdcSink: Send + Sync {
+    /// In words, for status and messages.
+    fn name(&self) -> String;
+
+    /// The sink of one table, as long as the table keeps this schema. Its encoders take batches whose columns are
+    /// [`TableSchema::to_arrow`].
+    fn table(&self, table: &TableId, schema: &TableSchema) -> Result<Arc<dyn Sink>>;
+
+    /// Gives the outside table the shape after `change`; `before` is its schema so far. Looks first and changes only
+    /// what differs, so that it may be repeated after a crash at any point. Returns when rows of the new shape can be
+    /// written.
+    async fn apply(&self, change: &SchemaChange, before: Option<&TableSchema>) -> Result<Applied>;
+
+    /// Whether batches should carry the changes' metadata as text columns after those of the schema.
+    fn wants_metadata(&self) -> bool {
+        false
     }
 }

@@ -97,7 +97,7 @@ pub fn new_status(graph: &JobGraph, parallelism: usize, clock: &dyn Clock) -> Ar
         name: graph.name.clone(),
         started_ms: clock.now_ms(),
         sources: graph.sources.iter().map(|s| Arc::new(SourceCounters::new(&s.name, lanes(s)))).collect(),
-        tables: graph.sinks.iter().map(|s| s.sink.counters()).collect(),
+        tables: parking_lot::Mutex::new(graph.sinks.iter().map(|s| s.sink.counters()).collect()),
         ..JobStatus::default()
     })
 }

@@ -9,10 +9,16 @@
 
 pub mod definition;
 pub mod evolution;
+pub mod flow;
+pub mod options;
 pub mod print;
 pub mod route;
+pub mod rows;
+pub mod run;
 pub mod transform;
+pub mod values;
 
 pub use definition::PipelineDef;
 pub use evolution::SchemaChangeBehavior;
+pub use flow::Flow;
 pub use route::{RouteMode, RouteRule, Router};

@@ -6,6 +6,7 @@ mod cli;
 mod grid;
 mod local;
 mod metrics;
+mod pipeline;
 mod plan;
 mod progress;
 mod report;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => Box::pin(run::command(args, started_ms)).await,
             Command::Validate(args) => Box::pin(validate::command(args)).await,
-            Command::Plan(args) => plan::command(&args),
+            Command::Plan(args) => Box::pin(plan::command(&args)).await,
             Command::Explain(args) => plan::explain(&args),
             Command::Warehouse(args) => Box::pin(warehouse::command(args)).await,
             Command::Completion { .. } => 0,
