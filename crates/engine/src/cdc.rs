@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use starweir_model::{ChangeBatch, Offset, Result, RowChange, SchemaChange, TableId, TableSchema};
+use starweir_model::{ChangeBatch, DataType, Offset, Result, RowChange, SchemaChange, TableId, TableSchema};
 
 use crate::sink::Sink;
 
@@ -78,6 +78,11 @@ pub trait CdcSource: Send + Sync {
 
     /// Whether reading ends by itself (`scan.startup.mode` = `snapshot`).
     fn is_bounded(&self) -> bool;
+
+    /// Metadata columns that come with every change (`metadata.list`) and their types.
+    fn metadata(&self) -> Vec<(String, DataType)> {
+        Vec::new()
+    }
 
     /// Reaches the server, checks what capturing needs (with the fix in the message) and returns the tables that match
     /// now with their schemas.

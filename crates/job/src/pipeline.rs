@@ -13,7 +13,7 @@ use starweir_pipeline::definition::Config;
 use starweir_pipeline::evolution::{SchemaOperator, SchemaState};
 use starweir_pipeline::options::check;
 use starweir_pipeline::run::{FlowFactory, PipelineJob};
-use starweir_pipeline::transform::{TransformSettings, Transformer};
+use starweir_pipeline::transform::{TransformSettings, Transformer, Zone};
 use starweir_pipeline::values::{self, Line, ValuesSink, ValuesSource};
 use starweir_pipeline::{Flow, PipelineDef, RouteMode, Router, SchemaChangeBehavior};
 
@@ -142,10 +142,11 @@ pub fn build_pipeline(text: &str, fallback_name: &str, context: PipelineContext)
     let (rules, functions, routes) =
         (definition.transforms.clone(), definition.functions.clone(), definition.routes.clone());
     let included = definition.included_changes.clone();
-    let clock = context.clock.clone();
+    let (clock, metadata) = (context.clock.clone(), source.metadata());
     let flow: FlowFactory = Arc::new(move |state: SchemaState| {
-        let settings = TransformSettings { time_zone: zone, decimal_precision_max };
-        let _ = &clock;
+        let mut settings = TransformSettings::new(Zone::Region(zone), clock.clone());
+        settings.decimal_precision_max = decimal_precision_max;
+        settings.metadata.clone_from(&metadata);
         let transformer = Transformer::new(&rules, &functions, settings)?;
         let router = Router::new(&routes, mode)?;
         Ok(Flow::new(transformer, SchemaOperator::new(router, behavior, included.clone(), zone, state)))
@@ -228,6 +229,21 @@ pub fn check_connector(kind: &str, role: &str, config: &Config) -> Result<()> {
                 None => error,
             })
         }
+    }
+}
+
+/// Checks what options of a connector mean together, as far as that needs no server.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn check_meaning(kind: &str, role: &str, config: &Config) -> Result<()> {
+    let given = || config.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    match (kind, role) {
+        ("starrocks", "sink") => starrocks::StarRocksPipeline::new(given(), "check", "UTC").map(|_| ()).map_err(first),
+        ("values", "source") => {
+            ValuesSource::new(given(), |path| std::fs::read_to_string(Path::new(path))).map(|_| ()).map_err(first)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -46,6 +46,8 @@ pub enum Command {
     Plan(ScriptArgs),
     /// Show how each insert is carried out.
     Explain(ScriptArgs),
+    /// Run the tests of a pipeline: events in, expected events out, no database.
+    Test(TestArgs),
     /// Serve a local warehouse that speaks StarRocks' protocols.
     Warehouse(WarehouseArgs),
     /// Print a completion script for a shell.
@@ -89,6 +91,15 @@ pub struct RunArgs {
     /// End the process at a step of the epoch protocol: NAME or NAME:N for the Nth time. For tests.
     #[arg(long, hide = true, value_name = "STEP")]
     pub die_at: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// A YAML file with `pipeline` (the file under test) and `cases`, each with `name`, `input` and `expect`.
+    pub file: PathBuf,
+    /// Write machine-readable output.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

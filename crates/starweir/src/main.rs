@@ -13,6 +13,7 @@ mod report;
 mod run;
 mod script;
 mod summary;
+mod test;
 mod validate;
 mod warehouse;
 
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
             Command::Validate(args) => Box::pin(validate::command(args)).await,
             Command::Plan(args) => Box::pin(plan::command(&args)).await,
             Command::Explain(args) => plan::explain(&args),
+            Command::Test(args) => test::command(&args),
             Command::Warehouse(args) => Box::pin(warehouse::command(args)).await,
             Command::Completion { .. } => 0,
         }

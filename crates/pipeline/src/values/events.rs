@@ -49,7 +49,11 @@ pub fn parse(text: &str) -> Result<Vec<Event>> {
 
 /// The same of a list that is part of another document.
 pub fn from_nodes(nodes: &[Node]) -> Result<Vec<Event>> {
-    let mut schemas: HashMap<TableId, TableSchema> = HashMap::new();
+    with_schemas(nodes, HashMap::new())
+}
+
+/// The same where tables are known already.
+pub fn with_schemas(nodes: &[Node], mut schemas: HashMap<TableId, TableSchema>) -> Result<Vec<Event>> {
     let mut events = Vec::with_capacity(nodes.len());
     for (at, node) in nodes.iter().enumerate() {
         let event = event(node, &schemas).map_err(|e| e.context(format!("event {}", at + 1)))?;

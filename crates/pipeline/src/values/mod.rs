@@ -16,7 +16,7 @@ use starweir_engine::{
 };
 use starweir_model::option::OptionError;
 use starweir_model::{
-    ChangeBatch, Clock, Epoch, Error, Offset, OptionDef, OptionType, Options, Result, SchemaChange, TableId,
+    ChangeBatch, Clock, DataType, Epoch, Error, LogicalType, Offset, OptionDef, OptionType, Options, Result, SchemaChange, TableId,
     TableSchema,
 };
 
@@ -99,6 +99,21 @@ impl CdcSource for ValuesSource {
 
     fn is_bounded(&self) -> bool {
         true
+    }
+
+    /// Whatever the events bring; all that is known of it is its text, but for the times that captures give.
+    fn metadata(&self) -> Vec<(String, DataType)> {
+        let mut known: Vec<(String, DataType)> = Vec::new();
+        for event in &self.events {
+            let Event::Change { change, .. } = event else { continue };
+            for (name, _) in &change.meta {
+                if !known.iter().any(|(seen, _)| seen == name) {
+                    let of = if name == "op_ts" { DataType::not_null(LogicalType::BigInt) } else { DataType::string() };
+                    known.push((name.clone(), of));
+                }
+            }
+        }
+        known
     }
 
     async fn discover(&self) -> Result<Vec<(TableId, TableSchema)>> {
