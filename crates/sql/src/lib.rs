@@ -14,6 +14,7 @@ pub mod chain;
 pub mod diagnostic;
 mod eval;
 pub mod functions;
+pub mod java;
 mod lexer;
 mod parser;
 pub mod plan;
@@ -30,7 +31,7 @@ pub use diagnostic::{Diagnostic, Span};
 pub use eval::cast::{Mode as CastMode, cast_batch, cast_column};
 pub use eval::text::{format_value, to_string};
 pub use eval::{EvalContext, Zone};
-pub use parser::{is_reserved, parse_data_type, parse_expression, parse_script};
+pub use parser::{Projected, is_reserved, parse_data_type, parse_expression, parse_projection, parse_script};
 pub use plan::{
     Branch, ColumnKind, Input, Insert, Query, Scan, ScanColumn, TableColumn, TableDef, TableOption, TablePath,
     WatermarkSpec, describe_changes,

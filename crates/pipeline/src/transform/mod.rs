@@ -1,28 +1,36 @@
 //! The transform language: `projection` and `filter` of a rule, evaluated over single changes.
+//!
+//! ```text
+//! rule ─ parse ─ per table: bind names, types ─► nodes ─► row by row: [filter] ─ project ─ [filter on computed]
+//! ```
+//!
+//! Start with [`Transformer`]. Syntax comes from the SQL parser; types, NULLs and functions follow Flink CDC, which
+//! differs from SQL: comparisons with NULL are false, LIKE is a regular expression, CAST wraps around.
 
+mod bind;
+mod bind_call;
+mod cast;
+mod compare;
+mod decimal;
+mod errors;
+mod evolve;
+mod functions;
+mod interval;
+mod literal;
+mod matching;
+mod node;
+mod projection;
 mod rule;
+mod simple_format;
+mod table;
+mod transformer;
+mod types;
+mod udf;
+mod unparse;
+
+#[cfg(test)]
+mod tests;
 
 pub use rule::{TransformRule, UserFunction};
-use starweir_model::{Result, RowChange, SchemaChange, TableId, TableSchema};
-pub struct TransformSettings {
-    pub time_zone: chrono_tz::Tz,
-    pub decimal_precision_max: u8,
-}
-pub struct Transformer;
-impl Transformer {
-    pub fn new(_rules: &[TransformRule], _functions: &[UserFunction], _settings: TransformSettings) -> Result<Self> {
-        Ok(Self)
-    }
-    pub fn applies_to(&self, _table: &TableId) -> bool {
-        false
-    }
-    pub fn schema_change(&mut self, change: SchemaChange) -> Result<Vec<SchemaChange>> {
-        Ok(vec![change])
-    }
-    pub fn change(&mut self, _table: &TableId, change: RowChange) -> Result<Option<RowChange>> {
-        Ok(Some(change))
-    }
-    pub fn schema_before(&self, _table: &TableId) -> Option<&TableSchema> {
-        None
-    }
-}
+pub use starweir_sql::Zone;
+pub use transformer::{TransformSettings, Transformer};

@@ -612,7 +612,7 @@ fn java_number_text(text: &str) -> Option<&str> {
 }
 
 /// `Double.parseDouble`.
-pub(crate) fn java_double(text: &str) -> Option<f64> {
+pub fn java_double(text: &str) -> Option<f64> {
     java_number_text(text)?.parse().ok()
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod hash;
 pub(crate) mod json;
 pub(crate) mod jsonpath;
 pub(crate) mod math;
-pub(crate) mod regex;
+pub mod regex;
 pub(crate) mod string;
 pub(crate) mod temporal;
 

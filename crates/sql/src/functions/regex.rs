@@ -5,7 +5,7 @@ use starweir_model::{Error, Result};
 
 /// A compiled pattern.
 #[derive(Debug, Clone)]
-pub(crate) enum Regex {
+pub enum Regex {
     Linear(regex::Regex),
     Backtracking(Box<fancy_regex::Regex>),
 }
@@ -101,6 +101,31 @@ impl Regex {
         match self {
             Self::Linear(r) => Ok(r.is_match(text)),
             Self::Backtracking(r) => r.is_match(text).map_err(too_long),
+        }
+    }
+
+    /// The groups of the first match that begins at byte `from` or later, the whole match first. `from` is a character's
+    /// beginning or the end.
+    pub fn captures_from(&self, text: &str, from: usize) -> Result<Option<Vec<Option<std::ops::Range<usize>>>>> {
+        if from > text.len() {
+            return Ok(None);
+        }
+        Ok(match self {
+            Self::Linear(r) => {
+                r.captures_at(text, from).map(|c| c.iter().map(|group| group.map(|m| m.range())).collect())
+            }
+            Self::Backtracking(r) => r
+                .captures_from_pos(text, from)
+                .map_err(too_long)?
+                .map(|c| c.iter().map(|group| group.map(|m| m.range())).collect()),
+        })
+    }
+
+    /// How many groups the pattern has, the whole match not counted.
+    pub fn group_count(&self) -> usize {
+        match self {
+            Self::Linear(r) => r.captures_len() - 1,
+            Self::Backtracking(r) => r.captures_len() - 1,
         }
     }
 

@@ -231,6 +231,44 @@ pub fn parse_expression(text: &str) -> Result<crate::ast::Expr, Diagnostic> {
     })
 }
 
+/// An item of a select list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Projected {
+    /// [`crate::ast::ExprKind::Star`] for `*`.
+    pub expr: crate::ast::Expr,
+    pub alias: Option<Ident>,
+}
+
+/// Parses a select list without a query around it: `a, b + 1 AS c, *`. The star may be written `\*`, as YAML files do.
+pub fn parse_projection(text: &str) -> Result<Vec<Projected>, Diagnostic> {
+    let mut tokens = lexer::tokenize(text)?;
+    let mut at = 0;
+    while at + 1 < tokens.len() {
+        if tokens[at].tok == Tok::Unknown('\\') && tokens[at + 1].tok == Tok::Sym("*") {
+            tokens.remove(at);
+        }
+        at += 1;
+    }
+    with_room(nesting(&tokens), || {
+        let mut parser = Parser { text, tokens, at: 0, depth: 0 };
+        let mut items = Vec::new();
+        loop {
+            let expr = parser.expr()?;
+            let named = parser.eat_word("AS");
+            let alias = match parser.tok() {
+                Tok::Word(_) | Tok::Quoted(_) => Some(parser.any_ident("a column's name")?),
+                _ if named => return Err(parser.unexpected("a column's name")),
+                _ => None,
+            };
+            items.push(Projected { expr, alias });
+            if !parser.eat_sym(",") {
+                break;
+            }
+        }
+        if parser.at_end() { Ok(items) } else { Err(parser.unexpected("',' or the end of the projection")) }
+    })
+}
+
 /// Parses one data type, such as `ROW<a INT NOT NULL, b STRING>`.
 pub fn parse_data_type(text: &str) -> Result<starweir_model::DataType, Diagnostic> {
     let tokens = lexer::tokenize(text)?;
