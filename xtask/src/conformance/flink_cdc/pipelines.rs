@@ -202,10 +202,9 @@ fn apply(flow: &mut Flow, changes: Vec<SchemaChange>, ran: &mut Ran) -> anyhow::
                         .columns
                         .iter()
                         .map(|column| {
+                            // Upstream's sink in memory does not fill defaults in.
                             let old = before.index_of(&source(&column.name)).and_then(|at| row.get(at).cloned());
-                            old.unwrap_or_else(|| {
-                                column.default.as_ref().map_or(Value::Null, |text| Value::string(text.clone()))
-                            })
+                            old.unwrap_or(Value::Null)
                         })
                         .collect();
                     *row = moved;

@@ -214,10 +214,12 @@ fn encoded(schema: &TableSchema, changes: &[RowChange], zone: &str) -> anyhow::R
     Ok(rows)
 }
 
-/// Numbers by value, booleans also as 1 and 0.
+/// Numbers by value, also as text; booleans also as 1 and 0.
 fn values_equal(got: &Json, expected: &Json, path: &str) -> Outcome {
     let number = |json: &Json| match json {
         Json::Bool(value) => Some(f64::from(u8::from(*value))),
+        // Decimals are sent as text: no digit is lost on the way.
+        Json::String(text) => text.parse().ok(),
         json => json.as_f64(),
     };
     match (got, expected) {
