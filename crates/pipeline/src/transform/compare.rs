@@ -129,6 +129,7 @@ pub(super) fn deep_equals(left: &Value, right: &Value) -> bool {
             a.len() == b.len()
                 && a.iter().all(|(k, v)| b.iter().any(|(k2, v2)| deep_equals(k, k2) && deep_equals(v, v2)))
         }
+        (Value::Array(_) | Value::Row(_) | Value::Map(_), _) => false,
         (a, b) => match (as_i64(a), as_i64(b)) {
             (Some(a), Some(b)) => a == b,
             _ => match (as_f64(a), as_f64(b)) {
@@ -192,6 +193,8 @@ mod tests {
             (Value::Null, Value::Null, false, false),
             (Value::Binary(vec![1]), Value::Binary(vec![1]), true, true),
             (Value::string("a"), Value::Int(1), false, false),
+            (Value::Array(vec![]), Value::Map(vec![]), false, false),
+            (Value::Array(vec![]), Value::Int(1), false, false),
         ] {
             assert_eq!(equals(&left, &right), java, "{left:?} {right:?}");
             assert_eq!(sql_equals(&left, &right), sql, "{left:?} {right:?}");
