@@ -3,6 +3,7 @@
 //! Each module runs one folder of the cases. A folder or file that is missing is no error: any directory in this
 //! layout is taken.
 
+mod mysql_ddl;
 mod notation;
 mod transform;
 
@@ -49,5 +50,6 @@ fn run_file(
 pub fn run(directory: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> {
     let mut cases = Vec::new();
     transform::run(directory, filter, &mut cases)?;
+    mysql_ddl::run(directory, filter, &mut cases)?;
     Ok(cases)
 }
