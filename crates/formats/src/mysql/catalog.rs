@@ -182,12 +182,8 @@ impl Catalog {
                 if self.tables.contains_key(&key) && !replace {
                     return out;
                 }
-                let comment = body.comment.clone().filter(|_| self.options.comments);
                 let table = self.created(&key, body, database);
-                self.put_new(key.clone(), table, captured, &mut out);
-                if let Some(comment) = comment.filter(|_| captured(&key)) {
-                    out.push(SchemaChange::AlterTableComment { table: table_id(&key), comment });
-                }
+                self.put_new(key, table, captured, &mut out);
             }
             Statement::CreateLike { temporary: false, table, replace, like } => {
                 let (key, like) = (self.key(&table, database), self.key(&like, database));

@@ -256,9 +256,7 @@ fn create_table(cursor: &mut Cursor<'_>, table: Name, temporary: bool, replace: 
                 body.select_from = name(cursor);
             }
             break;
-        } else if cursor.is("partition") {
-            break;
-        } else if matches!(token, Token::Sign(';')) {
+        } else if cursor.is("partition") || matches!(token, Token::Sign(';')) {
             break;
         } else {
             cursor.next();
