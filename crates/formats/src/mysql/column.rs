@@ -437,6 +437,12 @@ fn read_default(cursor: &mut Cursor<'_>) -> Option<String> {
     }
 }
 
+/// The text of a default value that is written as an expression: `'it''s'`, `NULL`, `current_timestamp()`.
+pub fn default_from_text(text: &str) -> Option<String> {
+    let tokens = tokens(text);
+    read_default(&mut Cursor::new(&tokens))
+}
+
 /// What stands for "the time of insertion" as a default: Debezium's choice.
 pub const NOW: &str = "1970-01-01 00:00:00";
 

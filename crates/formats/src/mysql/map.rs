@@ -3,6 +3,9 @@
 use starweir_model::{Error, Result};
 
 use super::bytes::{Broken, Bytes, Read, bit};
+use super::catalog::Table;
+use super::column::{Column, Kind, MySqlType};
+use super::rows::Collations;
 
 /// Type numbers of the binary log.
 pub(crate) mod kinds {
@@ -232,4 +235,100 @@ fn optional(map: &mut TableMap, field: u8, mut bytes: Bytes<'_>) -> Read<()> {
         _ => {}
     }
     Ok(())
+}
+
+impl Table {
+    /// The shape that a table map describes; None when it does not name its columns. Columns that the known shape has
+    /// by the same name and kind are taken from there: the log says less about them.
+    pub fn from_map(map: &TableMap, known: Option<&Table>, collations: &Collations) -> Option<Self> {
+        let names = map.names.as_ref()?;
+        let mut columns = Vec::with_capacity(names.len());
+        for (there, name) in map.columns.iter().zip(names) {
+            let described = describe(there, name, collations)?;
+            let same = known.and_then(|t| t.index_of(name).map(|i| &t.columns[i])).filter(|c| {
+                let (a, b) = (&c.column_type, &described.column_type);
+                let fraction = matches!(a.kind, Kind::Time | Kind::DateTime | Kind::Timestamp);
+                a.kind == b.kind
+                    && a.unsigned == b.unsigned
+                    && (a.kind != Kind::Decimal || a.precision() == b.precision())
+                    && (!fraction || a.length.unwrap_or(0) == b.length.unwrap_or(0))
+                    && (!matches!(a.kind, Kind::Enum | Kind::Set) || a.members == b.members)
+                    || (a.kind == Kind::Bool && b.kind == Kind::TinyInt)
+                    || (b.kind == Kind::Text && matches!(a.kind, Kind::Json))
+            });
+            columns.push(same.cloned().unwrap_or(described));
+        }
+        let primary_key = match &map.primary_key {
+            Some(key) => key.iter().filter_map(|i| names.get(*i).cloned()).collect(),
+            None => known.map(|t| t.primary_key.clone()).unwrap_or_default(),
+        };
+        Some(Self {
+            columns,
+            primary_key,
+            comment: known.and_then(|t| t.comment.clone()),
+            charset: known.and_then(|t| t.charset.clone()),
+        })
+    }
+}
+
+/// A column as far as a table map describes it.
+fn describe(there: &MapColumn, name: &str, collations: &Collations) -> Option<Column> {
+    use kinds::*;
+    let charset = there.collation.and_then(|id| collations.get(&id)).cloned();
+    let is_binary = charset.as_deref() == Some("binary");
+    let of_text = |text: Kind, binary: Kind| if is_binary { binary } else { text };
+    let kind = match there.kind {
+        TINY => Kind::TinyInt,
+        SHORT => Kind::SmallInt,
+        INT24 => Kind::MediumInt,
+        LONG => Kind::Int,
+        LONGLONG => Kind::BigInt,
+        FLOAT => Kind::Float,
+        DOUBLE => Kind::Double,
+        NEWDECIMAL => Kind::Decimal,
+        YEAR => Kind::Year,
+        DATE | NEWDATE => Kind::Date,
+        TIME | TIME2 => Kind::Time,
+        DATETIME | DATETIME2 => Kind::DateTime,
+        TIMESTAMP | TIMESTAMP2 => Kind::Timestamp,
+        BIT => Kind::Bit,
+        ENUM => Kind::Enum,
+        SET => Kind::Set,
+        JSON => Kind::Json,
+        GEOMETRY => Kind::Geometry,
+        VECTOR => Kind::Vector,
+        STRING => of_text(Kind::Char, Kind::Binary),
+        VARCHAR | VAR_STRING => of_text(Kind::VarChar, Kind::VarBinary),
+        BLOB | TINY_BLOB | MEDIUM_BLOB | LONG_BLOB => of_text(Kind::Text, Kind::Blob),
+        _ => return None,
+    };
+    let mut of = MySqlType::new(kind);
+    of.unsigned = there.unsigned.unwrap_or(false);
+    match kind {
+        Kind::Decimal => {
+            of.length = Some(u32::from(there.meta >> 8));
+            of.scale = Some(u32::from(there.meta & 0xff));
+        }
+        Kind::Time | Kind::DateTime | Kind::Timestamp => of.length = Some(u32::from(there.meta)),
+        Kind::Bit => of.length = Some(u32::from(there.meta >> 8) * 8 + u32::from(there.meta & 0xff)),
+        Kind::Char | Kind::VarChar => {
+            // Bytes there, characters here.
+            let width = match charset.as_deref() {
+                Some("utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030") | None => 4,
+                Some("utf8" | "utf8mb3" | "ujis" | "eucjpms") => 3,
+                Some("gbk" | "gb2312" | "big5" | "sjis" | "cp932" | "euckr" | "ucs2") => 2,
+                Some(_) => 1,
+            };
+            of.length = Some(u32::from(there.meta) / width);
+        }
+        Kind::Binary | Kind::VarBinary => of.length = Some(u32::from(there.meta)),
+        Kind::Enum | Kind::Set => {
+            of.members = there.members.iter().map(|m| String::from_utf8_lossy(m).into_owned()).collect();
+        }
+        _ => {}
+    }
+    of.charset = charset;
+    let mut column = Column::new(name.to_owned(), of);
+    column.nullable = there.nullable;
+    Some(column)
 }

@@ -6,6 +6,7 @@
 mod mysql_ddl;
 mod notation;
 mod transform;
+mod types;
 
 use std::path::Path;
 
@@ -51,5 +52,6 @@ pub fn run(directory: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> 
     let mut cases = Vec::new();
     transform::run(directory, filter, &mut cases)?;
     mysql_ddl::run(directory, filter, &mut cases)?;
+    types::run(directory, filter, &mut cases)?;
     Ok(cases)
 }
