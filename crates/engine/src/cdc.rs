@@ -29,7 +29,10 @@ pub enum CdcEvent {
     /// The table's shape changes here. A table's first event is its `CreateTable`, also after a restart: then with the
     /// schema as of the restored place.
     Schema(SchemaChange),
-    Rows { table: TableId, rows: TableRows },
+    Rows {
+        table: TableId,
+        rows: TableRows,
+    },
 }
 
 /// What a capture had to say.

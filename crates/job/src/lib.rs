@@ -14,8 +14,8 @@ mod transform;
 mod values;
 
 pub use build::{BuiltJob, TargetInfo, build_job};
-pub use pipeline::{BuiltPipeline, PipelineContext, build_pipeline};
 pub use overrides::{LocalTarget, Overrides};
+pub use pipeline::{BuiltPipeline, PipelineContext, build_pipeline};
 pub use script::{Script, Stage, StageKind};
 pub use select::{RowsSink, SelectRows};
 pub use settings::{JobSettings, SETTINGS, Setting, SettingEffect};

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono_tz::Tz;
+use starweir_connectors::mysql;
 use starweir_connectors::starrocks::pipeline as starrocks;
 use starweir_engine::{CdcSink, CdcSource};
 use starweir_model::option::OptionError;
@@ -27,15 +28,46 @@ pub fn pipeline_definitions() -> Vec<OptionDef> {
     vec![
         O::optional("name", T::Text, "The pipeline's name.").with_default("Flink CDC Pipeline Job"),
         O::optional("parallelism", T::Int(1, 4096), "Accepted; one process reads and writes.").with_default("1"),
-        O::optional("execution.runtime-mode", T::Choice(&["STREAMING", "BATCH"]), "BATCH: sources end after their snapshot, and tables are created once with their final schema.").with_default("STREAMING"),
-        O::optional("schema.change.behavior", T::Choice(&SchemaChangeBehavior::NAMES), "What a change of a source table's shape does to its sink tables.").with_default("LENIENT"),
-        O::optional("route-mode", T::Choice(&["ALL_MATCH", "FIRST_MATCH"]), "Whether a table goes where all matching routes say, or the first.").with_default("ALL_MATCH"),
-        O::optional("local-time-zone", T::Text, "Zone of TIMESTAMP_LTZ values and temporal functions; UTC when it is systemDefault.").with_default("systemDefault"),
-        O::optional("transform.decimal.precision.mode", T::Choice(&["UP_TO_19", "UP_TO_38"]), "Digits that decimals of computed columns may have.").with_default("UP_TO_19"),
+        O::optional(
+            "execution.runtime-mode",
+            T::Choice(&["STREAMING", "BATCH"]),
+            "BATCH: sources end after their snapshot, and tables are created once with their final schema.",
+        )
+        .with_default("STREAMING"),
+        O::optional(
+            "schema.change.behavior",
+            T::Choice(&SchemaChangeBehavior::NAMES),
+            "What a change of a source table's shape does to its sink tables.",
+        )
+        .with_default("LENIENT"),
+        O::optional(
+            "route-mode",
+            T::Choice(&["ALL_MATCH", "FIRST_MATCH"]),
+            "Whether a table goes where all matching routes say, or the first.",
+        )
+        .with_default("ALL_MATCH"),
+        O::optional(
+            "local-time-zone",
+            T::Text,
+            "Zone of TIMESTAMP_LTZ values and temporal functions; UTC when it is systemDefault.",
+        )
+        .with_default("systemDefault"),
+        O::optional(
+            "transform.decimal.precision.mode",
+            T::Choice(&["UP_TO_19", "UP_TO_38"]),
+            "Digits that decimals of computed columns may have.",
+        )
+        .with_default("UP_TO_19"),
         O::optional("operator.uid.prefix", T::Text, "Accepted; has no meaning in one process."),
         O::optional("schema.operator.uid", T::Text, "Accepted; has no meaning in one process."),
-        O::optional("schema-operator.rpc-timeout", T::Duration, "Accepted; nothing is asked over a network.").with_default("3 min"),
-        O::optional("sink.partitioning.strategy", T::Choice(&["SINK_DEFINED", "PRIMARY_KEY", "TABLE_ID"]), "Accepted; one writer loads a table.").with_default("SINK_DEFINED"),
+        O::optional("schema-operator.rpc-timeout", T::Duration, "Accepted; nothing is asked over a network.")
+            .with_default("3 min"),
+        O::optional(
+            "sink.partitioning.strategy",
+            T::Choice(&["SINK_DEFINED", "PRIMARY_KEY", "TABLE_ID"]),
+            "Accepted; one writer loads a table.",
+        )
+        .with_default("SINK_DEFINED"),
     ]
 }
 
@@ -48,6 +80,7 @@ pub struct PipelineConnector {
 
 /// Every connector a pipeline can name.
 pub const PIPELINE_CONNECTORS: &[PipelineConnector] = &[
+    PipelineConnector { name: "mysql", source: Some(mysql::definitions), sink: None },
     PipelineConnector { name: "starrocks", source: None, sink: Some(starrocks::definitions) },
     PipelineConnector {
         name: "values",
@@ -63,6 +96,8 @@ pub struct PipelineContext {
     pub local: Option<LocalTarget>,
     /// `--set KEY=VALUE`: job settings, `pipeline.KEY`, `source.KEY` and `sink.KEY`.
     pub settings: Vec<(String, String)>,
+    /// Chance, handed in: captures choose their server ids by it.
+    pub seed: u64,
     /// Takes what the `values` sink prints.
     pub print: Line,
 }
@@ -132,9 +167,12 @@ pub fn build_pipeline(text: &str, fallback_name: &str, context: PipelineContext)
         RouteMode::AllMatch
     };
     if let Some(model) = definition.models.first() {
-        return Err(Error::user(format!("model '{}' cannot run here: models call services on the internet", model.name)));
+        return Err(Error::user(format!(
+            "model '{}' cannot run here: models call services on the internet",
+            model.name
+        )));
     }
-    let source = source(&definition, &zone, batch)?;
+    let source = source(&definition, &context, batch)?;
     let sink = sink(&definition, &name, &zone, context.print.clone())?;
 
     let decimal_precision_max =
@@ -171,9 +209,7 @@ fn plan_text(definition: &PipelineDef) -> String {
 fn pipeline_options(definition: &PipelineDef) -> Result<Options> {
     let definitions = pipeline_definitions();
     let given = definition.config.iter().map(|(k, v)| (k.as_str(), v.as_str()));
-    Options::parse(&definitions, given).map_err(|errors| {
-        first(errors).context("the pipeline block is wrong")
-    })
+    Options::parse(&definitions, given).map_err(|errors| first(errors).context("the pipeline block is wrong"))
 }
 
 fn first(errors: Vec<OptionError>) -> Error {
@@ -202,7 +238,9 @@ pub fn zone(text: &str) -> Result<Tz> {
     match hours {
         Some(0) => Ok(Tz::UTC),
         // The sign of these names is the other way round.
-        Some(hours) => format!("Etc/GMT{:+}", -hours).parse().map_err(|_| Error::user(format!("'{text}' is not a time zone"))),
+        Some(hours) => {
+            format!("Etc/GMT{:+}", -hours).parse().map_err(|_| Error::user(format!("'{text}' is not a time zone")))
+        }
         None => Err(Error::user(format!("'{text}' is not a time zone"))
             .with_hint("write an IANA name such as Europe/Berlin, or an offset of whole hours such as GMT+08:00")),
     }
@@ -247,11 +285,19 @@ pub fn check_meaning(kind: &str, role: &str, config: &Config) -> Result<()> {
     }
 }
 
-fn source(definition: &PipelineDef, _zone: &Tz, _batch: bool) -> Result<Arc<dyn CdcSource>> {
+fn source(definition: &PipelineDef, context: &PipelineContext, batch: bool) -> Result<Arc<dyn CdcSource>> {
     let source = &definition.source;
     check_connector(&source.kind, "source", &source.config)?;
     let given = source.config.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     match source.kind.as_str() {
+        "mysql" => {
+            let bounded = source.config.get("scan.startup.mode").is_some_and(|mode| mode == "snapshot");
+            if batch && !bounded {
+                return Err(Error::user("execution.runtime-mode BATCH reads only what ends")
+                    .with_hint("set scan.startup.mode: snapshot in the source"));
+            }
+            mysql::mysql_source(given, context.clock.clone(), context.seed).map_err(first)
+        }
         "values" => {
             let read = |path: &str| std::fs::read_to_string(Path::new(path));
             Ok(Arc::new(ValuesSource::new(given, read).map_err(first)?))

@@ -44,6 +44,16 @@ impl Selector {
         &self.text
     }
 
+    /// The list as one regular expression over the whole id: how Debezium's options have it.
+    pub fn to_expression(&self) -> String {
+        let part = |regex: &Regex| {
+            let text = regex.as_str();
+            text.strip_prefix("^(?:").and_then(|t| t.strip_suffix(")$")).unwrap_or(text).to_owned()
+        };
+        let item = |parts: &Vec<Regex>| parts.iter().map(part).collect::<Vec<_>>().join("\\.");
+        self.items.iter().map(item).collect::<Vec<_>>().join("|")
+    }
+
     /// An item with fewer parts than the id never matches; of one with more, the last parts count.
     pub fn matches(&self, id: &TableId) -> bool {
         let names: Vec<&str> =
@@ -103,6 +113,12 @@ mod tests {
             let selector = Selector::parse(pattern).unwrap();
             assert_eq!(selector.matches(&id.parse().unwrap()), *expected, "{pattern} on {id}");
         }
+    }
+
+    #[test]
+    fn a_list_is_one_expression_for_debezium() {
+        let selector = Selector::parse(r"db.tbl1 , db2.tbl\.* , db3.tbl3").unwrap();
+        assert_eq!(selector.to_expression(), r"db\.tbl1|db2\.tbl.*|db3\.tbl3");
     }
 
     #[test]

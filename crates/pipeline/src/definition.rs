@@ -216,9 +216,9 @@ fn needed(map: &serde_json::Map<String, Node>, key: &str, block: &str) -> Result
 fn config(map: serde_json::Map<String, Node>, block: &str) -> Result<Config> {
     map.into_iter()
         .map(|(key, node)| match &node {
-            Node::Array(_) | Node::Object(_) => Err(Error::user(format!(
-                "option '{key}' of the {block} block must be a single value, but is {node}"
-            ))),
+            Node::Array(_) | Node::Object(_) => {
+                Err(Error::user(format!("option '{key}' of the {block} block must be a single value, but is {node}")))
+            }
             node => Ok((key, text(Some(node)).unwrap_or_default())),
         })
         .collect()
@@ -283,7 +283,9 @@ fn function(node: &Node) -> Result<UserFunction> {
         };
         let options = match map.get("options") {
             None | Some(Node::Null) => Vec::new(),
-            Some(Node::Object(map)) => map.iter().map(|(k, v)| (k.clone(), text(Some(v)).unwrap_or_default())).collect(),
+            Some(Node::Object(map)) => {
+                map.iter().map(|(k, v)| (k.clone(), text(Some(v)).unwrap_or_default())).collect()
+            }
             Some(_) => return refuse("UDF options should be a mapping."),
         };
         return Ok(UserFunction { name, classpath, options });
@@ -323,9 +325,9 @@ fn models(node: Option<Node>) -> Result<Vec<ModelDef>> {
         let legacy = !map.contains_key("type") && !map.contains_key("name");
         let (name_key, kind_key) = if legacy { ("model-name", "class-name") } else { ("name", "type") };
         let needed = |key: &str| {
-            text(map.get(key)).filter(|text| !text.is_empty()).ok_or_else(|| {
-                Error::user(format!("Missing required field \"{key}\" in `model`"))
-            })
+            text(map.get(key))
+                .filter(|text| !text.is_empty())
+                .ok_or_else(|| Error::user(format!("Missing required field \"{key}\" in `model`")))
         };
         let (name, kind) = (needed(name_key)?, needed(kind_key)?);
         if models.iter().any(|model| model.name == name) {

@@ -84,9 +84,8 @@ impl Flow {
             TableRows::Changes(changes) => changes,
             TableRows::Columns { changes, meta } => {
                 let schema = if ruled { self.transformer.schema_before(table) } else { self.source.get(table) };
-                let schema = schema.ok_or_else(|| {
-                    Error::internal(format!("rows of table {table} came before its schema"))
-                })?;
+                let schema =
+                    schema.ok_or_else(|| Error::internal(format!("rows of table {table} came before its schema")))?;
                 changes_of(schema, &changes, &meta)?
             }
         };
@@ -111,12 +110,7 @@ impl Flow {
 
     /// Rows of a source table as a batch for each sink table. Columns that need no rule and no other shape pass
     /// through as they are. With `metadata` batches carry it in columns of their own.
-    pub fn batches(
-        &mut self,
-        table: &TableId,
-        rows: TableRows,
-        metadata: bool,
-    ) -> Result<Vec<(TableId, ChangeBatch)>> {
+    pub fn batches(&mut self, table: &TableId, rows: TableRows, metadata: bool) -> Result<Vec<(TableId, ChangeBatch)>> {
         let targets = self.operator.targets(table)?;
         if let TableRows::Columns { changes, meta } = &rows
             && !(metadata && !meta.is_empty())

@@ -116,11 +116,8 @@ fn hashed<V: std::fmt::Display>(list: &[(String, V)]) -> String {
 }
 
 fn row_text(schema: &TableSchema, row: &[Value]) -> String {
-    let texts: Vec<_> = row
-        .iter()
-        .enumerate()
-        .map(|(i, v)| value(v, schema.columns.get(i).map(|c| &c.data_type)))
-        .collect();
+    let texts: Vec<_> =
+        row.iter().enumerate().map(|(i, v)| value(v, schema.columns.get(i).map(|c| &c.data_type))).collect();
     texts.join(", ")
 }
 

@@ -16,8 +16,8 @@ use arrow::datatypes::{
 };
 use starweir_model::table::arrow_type;
 use starweir_model::{
-    ChangeBatch, ChangeOp, Decimal, Error, Instant, LogicalType, Result, RowChange, RowKind, RowKinds,
-    TableSchema, Value,
+    ChangeBatch, ChangeOp, Decimal, Error, Instant, LogicalType, Result, RowChange, RowKind, RowKinds, TableSchema,
+    Value,
 };
 
 /// A batch's rows as changes with their images. An update is the pair of a `-U` row and the `+U` row after it.
@@ -302,8 +302,7 @@ fn array_of(logical: &LogicalType, values: &[&Value]) -> Result<ArrayRef> {
             let ArrowType::Map(field, sorted) = arrow_type(logical) else { return Err(wrong()) };
             let ArrowType::Struct(fields) = field.data_type() else { return Err(wrong()) };
             let columns = vec![array_of(&key.logical, &keys)?, array_of(&of.logical, &items)?];
-            let entries =
-                StructArray::try_new(fields.clone(), columns, None).map_err(|e| wrong().with_source(e))?;
+            let entries = StructArray::try_new(fields.clone(), columns, None).map_err(|e| wrong().with_source(e))?;
             let offsets = OffsetBuffer::from_lengths(lengths);
             Arc::new(
                 MapArray::try_new(field, offsets, entries, nulls(values), sorted)
@@ -328,9 +327,7 @@ fn array_of(logical: &LogicalType, values: &[&Value]) -> Result<ArrayRef> {
                 .zip(&columns)
                 .map(|(field, column)| Field::new(&field.name, column.data_type().clone(), true))
                 .collect();
-            Arc::new(
-                StructArray::try_new(arrow_fields, columns, nulls(values)).map_err(|e| wrong().with_source(e))?,
-            )
+            Arc::new(StructArray::try_new(arrow_fields, columns, nulls(values)).map_err(|e| wrong().with_source(e))?)
         }
         L::Null => new_null_array(&ArrowType::Null, values.len()),
         L::IntervalYearMonth | L::IntervalDayTime | L::Multiset(_) => {
@@ -368,10 +365,14 @@ mod tests {
                 Value::TimestampTz { local: at, offset_seconds: 28800, zone: "Asia/Shanghai".into() },
             ),
             ("ARRAY<INT>", Value::Array(vec![Value::Int(1), Value::Null])),
-            ("MAP<STRING, ARRAY<DOUBLE>>", Value::Map(vec![(Value::string("k"), Value::Array(vec![Value::Double(0.5)]))])),
+            (
+                "MAP<STRING, ARRAY<DOUBLE>>",
+                Value::Map(vec![(Value::string("k"), Value::Array(vec![Value::Double(0.5)]))]),
+            ),
             ("ROW<`a` INT, `b` VARIANT>", Value::Row(vec![Value::Null, Value::Variant("{}".into())])),
         ];
-        let columns = cases.iter().enumerate().map(|(i, (of, _))| TableColumn::new(format!("c{i}"), of.parse().unwrap()));
+        let columns =
+            cases.iter().enumerate().map(|(i, (of, _))| TableColumn::new(format!("c{i}"), of.parse().unwrap()));
         let schema = TableSchema { columns: columns.collect(), ..TableSchema::default() };
         let full: Vec<Value> = cases.iter().map(|(_, value)| value.clone()).collect();
         let empty = vec![Value::Null; cases.len()];

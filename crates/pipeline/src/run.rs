@@ -125,12 +125,11 @@ impl Attempt for Pipeline<'_> {
     fn compare(&self, manifest: &Manifest) -> Result<Vec<String>> {
         let identity = self.job.source.identity();
         match manifest.sources.get(SOURCE) {
-            Some(state) if state.identity != identity => Err(Error::user(format!(
-                "the pipeline no longer fits the saved state of job {}",
-                manifest.job_name
-            ))
-            .with_source(format!("its source was `{}` and is now `{identity}`", state.identity))
-            .with_hint("use another --state for the changed pipeline, or start anew with --fresh")),
+            Some(state) if state.identity != identity => {
+                Err(Error::user(format!("the pipeline no longer fits the saved state of job {}", manifest.job_name))
+                    .with_source(format!("its source was `{}` and is now `{identity}`", state.identity))
+                    .with_hint("use another --state for the changed pipeline, or start anew with --fresh"))
+            }
             _ if manifest.plans != self.job.plan => {
                 Ok(vec!["the pipeline's rules changed; changes from the saved position on follow the new ones".into()])
             }
@@ -373,10 +372,8 @@ impl Running<'_> {
         }
         let schemas = serde_json::to_string(self.flow.state())
             .map_err(|e| Error::internal("the schemas could not be written as text").with_source(e))?;
-        let offsets = BTreeMap::from([
-            (SplitId(POSITION.into()), state.clone()),
-            (SplitId(SCHEMAS.into()), Offset(schemas)),
-        ]);
+        let offsets =
+            BTreeMap::from([(SplitId(POSITION.into()), state.clone()), (SplitId(SCHEMAS.into()), Offset(schemas))]);
         let source = SourceState { identity: self.job.source.identity(), offsets, watermark_ms: None };
         let sources = BTreeMap::from([(SOURCE.to_owned(), source)]);
         let manifest = self.protocol.manifest(self.epoch, self.job.plan.clone(), sources, tokens, finished);

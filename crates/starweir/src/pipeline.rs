@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use starweir_connectors::starrocks::pipeline::types;
 use starweir_connectors::starrocks::pipeline::TableOptions;
+use starweir_connectors::starrocks::pipeline::types;
 use starweir_engine::{JobEnd, RunOptions, StopSignal};
 use starweir_job::{BuiltPipeline, LocalTarget, PipelineContext, build_pipeline};
 use starweir_model::{Clock, Error, Result, SchemaChange, SystemClock, TableName};
@@ -38,6 +38,7 @@ fn load(args: &ScriptArgs, local: Option<LocalTarget>) -> Result<BuiltPipeline, 
         clock: Arc::new(SystemClock),
         local,
         settings: script::parse_settings(&args.set)?,
+        seed: u64::from_le_bytes(chance()),
         print: Arc::new(|line| println!("{line}")),
     };
     let built = build_pipeline(&text, &script::job_name(&args.script), context)
@@ -96,9 +97,12 @@ async fn run_pipeline(args: &RunArgs, started_ms: i64) -> Result<u8> {
     let progress = (!quiet).then(|| Progress::start(status.clone(), built.job.source.is_bounded()));
     if let Some(progress) = &progress {
         let bar = progress.handle();
-        options.note = Arc::new(
-            move |text| if bar.is_hidden() { eprintln!("note: {text}") } else { bar.println(format!("note: {text}")) },
-        );
+        options.note =
+            Arc::new(
+                move |text| {
+                    if bar.is_hidden() { eprintln!("note: {text}") } else { bar.println(format!("note: {text}")) }
+                },
+            );
     }
     let started = Instant::now();
     let result = run_apart(&built, store, &status, options).await;
@@ -142,9 +146,8 @@ async fn run_apart(
     options: RunOptions,
 ) -> Result<JobEnd> {
     tokio::task::block_in_place(|| {
-        tokio::runtime::Handle::current().block_on(Box::pin(starweir_pipeline::run::run(
-            &built.job, &*store, status, &options,
-        )))
+        tokio::runtime::Handle::current()
+            .block_on(Box::pin(starweir_pipeline::run::run(&built.job, &*store, status, &options)))
     })
 }
 

@@ -48,12 +48,14 @@ fn read(path: &Path) -> Result<String> {
 fn run(args: &TestArgs) -> Result<u8> {
     let document: Node = serde_saphyr::from_str(&read(&args.file)?)
         .map_err(|e| Error::user("the file is not valid YAML").with_source(e))?;
-    let pipeline = document["pipeline"].as_str().ok_or_else(|| Error::user("`pipeline` must name the file under test"))?;
+    let pipeline =
+        document["pipeline"].as_str().ok_or_else(|| Error::user("`pipeline` must name the file under test"))?;
     let path = args.file.parent().unwrap_or(Path::new(".")).join(pipeline);
     let context = PipelineContext {
         clock: Arc::new(SystemClock),
         local: None,
         settings: Vec::new(),
+        seed: 0,
         print: Arc::new(|_| {}),
     };
     let built = build_pipeline(&read(&path)?, &script::job_name(&path), context)

@@ -140,7 +140,11 @@ pub fn rescale(decimal: Decimal, precision: u8, scale: u8) -> Option<Decimal> {
     } else {
         let divisor = power(decimal.scale - scale)?;
         let (quotient, rest) = (decimal.unscaled / divisor, decimal.unscaled % divisor);
-        if rest.unsigned_abs() >= divisor.unsigned_abs().div_ceil(2) { quotient + decimal.unscaled.signum() } else { quotient }
+        if rest.unsigned_abs() >= divisor.unsigned_abs().div_ceil(2) {
+            quotient + decimal.unscaled.signum()
+        } else {
+            quotient
+        }
     };
     let fits = power(precision).is_none_or(|limit| unscaled.unsigned_abs() < limit.unsigned_abs());
     fits.then_some(Decimal { unscaled, scale })

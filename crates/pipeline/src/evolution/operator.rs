@@ -90,10 +90,8 @@ impl SchemaOperator {
         if self.behavior == SchemaChangeBehavior::Exception
             && let Some(unexpected) = changes.iter().find(|c| c.kind() != SchemaChangeKind::CreateTable)
         {
-            return Err(Error::data(
-                "Unexpected schema change events occurred in EXCEPTION mode. Job will fail now.",
-            )
-            .with_source(Error::data(format!("applying {}", crate::print::schema_change(unexpected)))));
+            return Err(Error::data("Unexpected schema change events occurred in EXCEPTION mode. Job will fail now.")
+                .with_source(Error::data(format!("applying {}", crate::print::schema_change(unexpected)))));
         }
         Ok(changes)
     }

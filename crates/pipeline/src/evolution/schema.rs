@@ -72,16 +72,18 @@ pub fn is_redundant(schema: Option<&TableSchema>, change: &SchemaChange) -> bool
     match change {
         // Whatever it says: the changes since then are known already.
         SchemaChange::CreateTable { .. } => true,
-        SchemaChange::AddColumn { columns, .. } => columns.iter().all(|a| schema.column(&a.column.name) == Some(&a.column)),
+        SchemaChange::AddColumn { columns, .. } => {
+            columns.iter().all(|a| schema.column(&a.column.name) == Some(&a.column))
+        }
         SchemaChange::DropColumn { columns, .. } => columns.iter().all(|name| schema.index_of(name).is_none()),
         SchemaChange::RenameColumn { names, .. } => {
             names.iter().all(|(old, new)| schema.index_of(old).is_none() && schema.index_of(new).is_some())
         }
         SchemaChange::AlterColumnType { types, comments, .. } => {
             types.iter().all(|(name, of)| schema.column(name).is_some_and(|c| c.data_type == *of))
-                && comments.iter().all(|(name, text)| {
-                    schema.column(name).is_some_and(|c| c.comment.as_ref() == Some(text))
-                })
+                && comments
+                    .iter()
+                    .all(|(name, text)| schema.column(name).is_some_and(|c| c.comment.as_ref() == Some(text)))
         }
         SchemaChange::AlterTableComment { comment, .. } => schema.comment.as_ref() == Some(comment),
         SchemaChange::TruncateTable { .. } | SchemaChange::DropTable { .. } => false,
@@ -129,8 +131,7 @@ pub fn difference(table: &TableId, before: Option<&TableSchema>, after: &TableSc
             }
             Some(_) => {}
             None => {
-                let position =
-                    previous.map_or(ColumnPosition::First, |name| ColumnPosition::After(name.to_owned()));
+                let position = previous.map_or(ColumnPosition::First, |name| ColumnPosition::After(name.to_owned()));
                 added.push(AddedColumn { column: column.clone(), position });
             }
         }

@@ -90,12 +90,19 @@ fn event(node: &Node, schemas: &HashMap<TableId, TableSchema>) -> Result<Event> 
         .ok_or_else(|| wrong(&format!("has none of the keys {}", KINDS.join(", "))))?;
     let table: TableId = table.as_str().ok_or_else(|| wrong("must name a table"))?.parse()?;
     if let Some(key) = map.keys().find(|key| {
-        *key != kind && !["columns", "primary-keys", "row", "before", "after", "names", "types", "meta"].contains(&key.as_str())
+        *key != kind
+            && !["columns", "primary-keys", "row", "before", "after", "names", "types", "meta"].contains(&key.as_str())
     }) {
         return Err(wrong(&format!("unknown key '{key}'")));
     }
     let texts = |key: &str| -> Vec<String> {
-        map.get(key).and_then(Node::as_array).into_iter().flatten().filter_map(Node::as_str).map(str::to_owned).collect()
+        map.get(key)
+            .and_then(Node::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Node::as_str)
+            .map(str::to_owned)
+            .collect()
     };
     let pairs = |key: &str| -> Vec<(String, String)> {
         map.get(key)
@@ -159,8 +166,11 @@ fn added_column(node: &Node) -> Result<AddedColumn> {
     let (Some(name), Some(of)) = (text("name"), text("type")) else {
         return Err(Error::user("an added column needs `name` and `type`"));
     };
-    let column =
-        TableColumn { comment: text("comment"), default: text("default"), ..TableColumn::new(name, of.parse::<DataType>()?) };
+    let column = TableColumn {
+        comment: text("comment"),
+        default: text("default"),
+        ..TableColumn::new(name, of.parse::<DataType>()?)
+    };
     let position = match (text("after"), text("before"), node.get("first")) {
         (Some(name), ..) => ColumnPosition::After(name),
         (_, Some(name), _) => ColumnPosition::Before(name),
@@ -243,7 +253,8 @@ pub fn value(node: &Node, of: &DataType) -> Option<Value> {
 
 fn decimal(text: &str, precision: u8, scale: u8) -> Option<Decimal> {
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
-    let given = Decimal { unscaled: format!("{whole}{fraction}").parse().ok()?, scale: fraction.len().try_into().ok()? };
+    let given =
+        Decimal { unscaled: format!("{whole}{fraction}").parse().ok()?, scale: fraction.len().try_into().ok()? };
     crate::evolution::coerce::rescale(given, precision, scale)
 }
 
@@ -261,10 +272,7 @@ mod tests {
         .unwrap();
         assert_eq!(events.len(), 5);
         let Event::Change { change, .. } = &events[1] else { panic!() };
-        assert_eq!(
-            change.after,
-            Some(vec![Value::Int(1), Value::Decimal(Decimal { unscaled: 250, scale: 2 })])
-        );
+        assert_eq!(change.after, Some(vec![Value::Int(1), Value::Decimal(Decimal { unscaled: 250, scale: 2 })]));
         assert_eq!(change.meta, [("op_ts".to_owned(), "7".to_owned())]);
         let Event::Change { change, .. } = &events[3] else { panic!() };
         assert!(matches!(change.before.as_deref(), Some([Value::Int(1), Value::Timestamp(_), Value::Null])));

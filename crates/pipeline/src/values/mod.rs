@@ -16,8 +16,8 @@ use starweir_engine::{
 };
 use starweir_model::option::OptionError;
 use starweir_model::{
-    ChangeBatch, Clock, DataType, Epoch, Error, LogicalType, Offset, OptionDef, OptionType, Options, Result, SchemaChange, TableId,
-    TableSchema,
+    ChangeBatch, Clock, DataType, Epoch, Error, LogicalType, Offset, OptionDef, OptionType, Options, Result,
+    SchemaChange, TableId, TableSchema,
 };
 
 use self::events::Event;
@@ -76,7 +76,10 @@ impl ValuesSource {
             serde_saphyr::from_str(SETS).map_err(|e| wrong("event-set.id", format!("the event sets: {e}")))?;
         let Some(splits) = sets.get(id) else {
             let known: Vec<&str> = sets.keys().map(String::as_str).collect();
-            return Err(wrong("event-set.id", format!("there is no event set '{id}'; there are: {}", known.join(", "))));
+            return Err(wrong(
+                "event-set.id",
+                format!("there is no event set '{id}'; there are: {}", known.join(", ")),
+            ));
         };
         let mut all = Vec::new();
         for split in splits {
@@ -205,7 +208,9 @@ impl CdcSink for ValuesSink {
 
     async fn apply(&self, change: &SchemaChange, _before: Option<&TableSchema>) -> Result<Applied> {
         if self.refuse_changes && !matches!(change, SchemaChange::CreateTable { .. }) {
-            return Ok(Applied::Unsupported("Rejected schema change event since error.on.schema.change is enabled.".into()));
+            return Ok(Applied::Unsupported(
+                "Rejected schema change event since error.on.schema.change is enabled.".into(),
+            ));
         }
         if let Some(print) = &self.print {
             print(&print::schema_change(change));

@@ -48,6 +48,7 @@ fn submission(case: &Json) -> anyhow::Result<Outcome> {
         clock: Arc::new(SystemClock),
         local: None,
         settings: Vec::new(),
+        seed: 0,
         print: Arc::new(|_| {}),
     };
     let built = build_pipeline(text(case, "yaml")?, "case", context);
@@ -133,7 +134,11 @@ fn definition(case: &Json) -> anyhow::Result<Outcome> {
 fn strip(got: &mut Json, expected: &Json) {
     match (got, expected) {
         (Json::Object(got), Json::Object(expected)) => {
-            got.retain(|key, _| expected.contains_key(key) || !["table-options.delimiter", "included-schema-evolution-types", "options"].contains(&key.as_str()));
+            got.retain(|key, _| {
+                expected.contains_key(key)
+                    || !["table-options.delimiter", "included-schema-evolution-types", "options"]
+                        .contains(&key.as_str())
+            });
         }
         (Json::Array(got), Json::Array(expected)) => {
             for (got, expected) in got.iter_mut().zip(expected) {
@@ -158,9 +163,7 @@ fn sorted(json: &Json) -> Json {
 }
 
 fn described(parsed: &PipelineDef) -> Json {
-    let connector = |def: &starweir_pipeline::definition::ConnectorDef| {
-        json!({"type": def.kind, "name": def.name, "config": def.config.iter().collect::<std::collections::BTreeMap<_, _>>()})
-    };
+    let connector = |def: &starweir_pipeline::definition::ConnectorDef| json!({"type": def.kind, "name": def.name, "config": def.config.iter().collect::<std::collections::BTreeMap<_, _>>()});
     let mut sink = connector(&parsed.sink);
     let mut kinds: Vec<&str> = parsed.included_changes.iter().map(|kind| kind.tag()).collect();
     kinds.sort_unstable();

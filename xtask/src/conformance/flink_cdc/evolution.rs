@@ -66,7 +66,9 @@ fn function(case: &Json) -> anyhow::Result<Outcome> {
         Answer::Schema(got) => same(&got, &notation::schema(expected)?),
         Answer::Column(got) => same(&got, &notation::column(expected)?),
         Answer::Type(got) => same(&got, &data_type(expected)?),
-        Answer::Value(got, of) => same(&print::value(&got, Some(&of)), &print::value(&notation::value(expected, &of)?, Some(&of))),
+        Answer::Value(got, of) => {
+            same(&print::value(&got, Some(&of)), &print::value(&notation::value(expected, &of)?, Some(&of)))
+        }
         Answer::Row(got, schema) => same(&got, &notation::row(expected, &schema)?),
         Answer::Changes(got) => {
             let expected: Vec<_> = expected
@@ -258,10 +260,7 @@ fn normalize(case: &Json) -> anyhow::Result<Outcome> {
     let changes = schema_changes(&case["events"])?;
     let got = evolution::normalize(before.as_ref(), changes, behavior(case)?, &SchemaChangeKind::ALL).map_err(fail)?;
     let expected = schema_changes(&case["expect_events"])?;
-    Ok(same(
-        &got.into_iter().map(sorted).collect::<Vec<_>>(),
-        &expected.into_iter().map(sorted).collect::<Vec<_>>(),
-    ))
+    Ok(same(&got.into_iter().map(sorted).collect::<Vec<_>>(), &expected.into_iter().map(sorted).collect::<Vec<_>>()))
 }
 
 fn manager(case: &Json) -> anyhow::Result<Outcome> {

@@ -5,11 +5,13 @@
 
 mod definitions;
 mod evolution;
+mod mysql_ddl;
 mod notation;
 mod pipelines;
 mod routes;
 mod starrocks_sink;
 mod transform;
+mod types;
 
 use std::path::Path;
 
@@ -59,5 +61,7 @@ pub fn run(directory: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> 
     routes::run(directory, filter, &mut cases)?;
     starrocks_sink::run(directory, filter, &mut cases)?;
     transform::run(directory, filter, &mut cases)?;
+    mysql_ddl::run(directory, filter, &mut cases)?;
+    types::run(directory, filter, &mut cases)?;
     Ok(cases)
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use serde_json::Value as Json;
 use starweir_engine::TableRows;
-use starweir_model::{ChangeOp, DataType, LogicalType, RowChange, SchemaChange, SystemClock, TableId, TableSchema, Value};
+use starweir_model::{
+    ChangeOp, DataType, LogicalType, RowChange, SchemaChange, SystemClock, TableId, TableSchema, Value,
+};
 use starweir_pipeline::evolution::{SchemaOperator, SchemaState};
 use starweir_pipeline::transform::{TransformRule, TransformSettings, Transformer, UserFunction, Zone};
 use starweir_pipeline::{Flow, Router, SchemaChangeBehavior, evolution, print};
@@ -34,10 +36,12 @@ fn events(case: &Json, sets: &Json) -> anyhow::Result<Vec<Event>> {
     };
     let mut schemas: BTreeMap<TableId, TableSchema> = BTreeMap::new();
     let mut events = Vec::new();
-    for json in splits.as_array().context("no events")?.iter().flat_map(|split| split.as_array().into_iter().flatten()) {
+    for json in splits.as_array().context("no events")?.iter().flat_map(|split| split.as_array().into_iter().flatten())
+    {
         let event = event(json, &|table| schemas.get(table).cloned())?;
         if let Event::Schema(change) = &event {
-            let after = evolution::schema::apply(schemas.get(change.table()), change).map_err(|e| anyhow!(e.chain()))?;
+            let after =
+                evolution::schema::apply(schemas.get(change.table()), change).map_err(|e| anyhow!(e.chain()))?;
             schemas.insert(change.table().clone(), after);
         }
         events.push(event);
@@ -109,7 +113,8 @@ fn plain(text: &str) -> &str {
 fn feed(case: &Json, events: Vec<Event>, ran: &mut Ran) -> anyhow::Result<()> {
     let fail = |e: starweir_model::Error| anyhow!(e.chain());
     let option = |key: &str| case["pipeline"][key].as_str();
-    let behavior = SchemaChangeBehavior::from_name(option("schema.change.behavior").unwrap_or("LENIENT")).context("behaviour")?;
+    let behavior =
+        SchemaChangeBehavior::from_name(option("schema.change.behavior").unwrap_or("LENIENT")).context("behaviour")?;
     let zone = starweir_job::pipeline::zone(option("local-time-zone").unwrap_or("UTC")).map_err(fail)?;
     let precision = if option("transform.decimal.precision.mode") == Some("UP_TO_38") { 38 } else { 19 };
     let functions: Vec<UserFunction> = case["udfs"]
@@ -136,10 +141,8 @@ fn feed(case: &Json, events: Vec<Event>, ran: &mut Ran) -> anyhow::Result<()> {
     let mut settings = TransformSettings::new(Zone::Region(zone), Arc::new(SystemClock));
     settings.decimal_precision_max = precision;
     settings.values_in_errors = true;
-    settings.metadata = vec![
-        ("op_ts".into(), DataType::not_null(LogicalType::BigInt)),
-        ("timestamp-type".into(), DataType::string()),
-    ];
+    settings.metadata =
+        vec![("op_ts".into(), DataType::not_null(LogicalType::BigInt)), ("timestamp-type".into(), DataType::string())];
     let transformer = Transformer::new(&rules(case)?, &functions, settings).map_err(fail)?;
     let mut flow = Flow::new(transformer, operator);
     let batch = option("execution.runtime-mode") == Some("BATCH");
@@ -283,12 +286,10 @@ fn compare(key: &str, expected: &Json, ran: &Ran) -> anyhow::Result<Outcome> {
             expected.sort();
             if got == expected { Ok(()) } else { Err(first_difference(&got, &expected)) }
         }
-        "output_contains" => {
-            match wanted(expected)?.into_iter().find(|line| !lines.contains(line)) {
-                None => Ok(()),
-                Some(line) => Err(format!("no line {line}")),
-            }
-        }
+        "output_contains" => match wanted(expected)?.into_iter().find(|line| !lines.contains(line)) {
+            None => Ok(()),
+            Some(line) => Err(format!("no line {line}")),
+        },
         "rows_contains" | "rows_in_order" | "rows_any_order" => {
             for (table, expected) in expected.as_object().context("no tables")? {
                 let id: TableId = table.parse().map_err(|e: starweir_model::Error| anyhow!(e.chain()))?;
@@ -304,7 +305,11 @@ fn compare(key: &str, expected: &Json, ran: &Ran) -> anyhow::Result<Outcome> {
                             .flat_map(|schema| &schema.columns)
                             .zip(row)
                             .map(|(column, value)| {
-                                let text = if value.is_null() { String::new() } else { print::value(value, Some(&column.data_type)) };
+                                let text = if value.is_null() {
+                                    String::new()
+                                } else {
+                                    print::value(value, Some(&column.data_type))
+                                };
                                 format!("{}={text}", column.name)
                             })
                             .collect();

@@ -30,7 +30,8 @@ pub fn router(case: &Json) -> anyhow::Result<Router> {
         Json::Null => &case["routes"],
         rules => rules,
     };
-    let rules: Vec<RouteRule> = rules.as_array().context("no rules")?.iter().map(rule).collect::<anyhow::Result<_>>()?;
+    let rules: Vec<RouteRule> =
+        rules.as_array().context("no rules")?.iter().map(rule).collect::<anyhow::Result<_>>()?;
     Router::new(&rules, mode(case["route_mode"].as_str())).map_err(|e| anyhow!(e.chain()))
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value as Json, json};
-use starweir_connectors::starrocks::pipeline::types::{self, TableOptions};
 use starweir_connectors::starrocks::pipeline::StarRocksPipeline;
+use starweir_connectors::starrocks::pipeline::types::{self, TableOptions};
 use starweir_engine::CdcSink;
 use starweir_model::{ChangeBatch, RowChange, TableId, TableName, TableSchema};
 use starweir_pipeline::evolution::schema::apply;
@@ -30,7 +30,10 @@ fn options(config: &Json, bytes_per_character: &Json) -> TableOptions {
     let mut options = TableOptions::default();
     let number = |json: &Json| json.as_u64().or_else(|| json.as_str()?.parse().ok());
     options.buckets = number(&config["num_buckets"]).or(number(&config["table.create.num-buckets"])).map(|n| n as u32);
-    if let Some(bytes) = number(bytes_per_character).or(number(&config["unicode_char_max_bytes"])).or(number(&config["unicode-char.max-bytes"])) {
+    if let Some(bytes) = number(bytes_per_character)
+        .or(number(&config["unicode_char_max_bytes"]))
+        .or(number(&config["unicode-char.max-bytes"]))
+    {
         options.bytes_per_character = bytes as u32;
     }
     let text = |v: &Json| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
@@ -117,9 +120,9 @@ fn table_json(table: &TableDefinition, schema: &TableSchema) -> Json {
 /// Every key of `expected` has its value in `got`; texts in any case.
 fn contains(got: &Json, expected: &Json, path: &str) -> Outcome {
     match (got, expected) {
-        (Json::Object(got), Json::Object(expected)) => {
-            expected.iter().try_for_each(|(key, value)| contains(got.get(key).unwrap_or(&Json::Null), value, &format!("{path}.{key}")))
-        }
+        (Json::Object(got), Json::Object(expected)) => expected.iter().try_for_each(|(key, value)| {
+            contains(got.get(key).unwrap_or(&Json::Null), value, &format!("{path}.{key}"))
+        }),
         (Json::Array(got), Json::Array(expected)) if got.len() == expected.len() => {
             got.iter().zip(expected).enumerate().try_for_each(|(at, (g, e))| contains(g, e, &format!("{path}[{at}]")))
         }
@@ -133,8 +136,12 @@ fn table(case: &Json) -> anyhow::Result<Outcome> {
     let schema = notation::schema(&case["schema"])?;
     let id = table_id(&case["table"])?;
     let made = types::table(&name_of(&id), &schema, &options(&case["config"], &Json::Null));
-    if case["exception"].is_string() || case["message_contains"].is_string() || case["expect"].get("exception").is_some() {
-        let part = case["message_contains"].as_str().or(case["expect"]["message_contains"].as_str()).unwrap_or_default();
+    if case["exception"].is_string()
+        || case["message_contains"].is_string()
+        || case["expect"].get("exception").is_some()
+    {
+        let part =
+            case["message_contains"].as_str().or(case["expect"]["message_contains"].as_str()).unwrap_or_default();
         return Ok(match made {
             Ok(_) => Err("was not refused".into()),
             Err(error) if error.chain().contains(part) => Ok(()),
@@ -224,7 +231,9 @@ fn values_equal(got: &Json, expected: &Json, path: &str) -> Outcome {
     };
     match (got, expected) {
         (Json::Object(got), Json::Object(expected)) => {
-            if let Some(key) = got.keys().chain(expected.keys()).find(|k| got.get(*k).is_none() || expected.get(*k).is_none()) {
+            if let Some(key) =
+                got.keys().chain(expected.keys()).find(|k| got.get(*k).is_none() || expected.get(*k).is_none())
+            {
                 return Err(format!("{path}: '{key}' is in one only: {got:?} against {expected:?}"));
             }
             expected.iter().try_for_each(|(key, value)| values_equal(&got[key], value, key))

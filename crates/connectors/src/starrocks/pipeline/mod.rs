@@ -10,9 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use starweir_engine::status::TableCounters;
-use starweir_engine::{
-    Applied, CdcSink, Encoder, Sink, SinkContext, Token, TokenState, Writer,
-};
+use starweir_engine::{Applied, CdcSink, Encoder, Sink, SinkContext, Token, TokenState, Writer};
 use starweir_model::option::OptionError;
 use starweir_model::{
     Epoch, Error, ErrorKind, OptionDef, OptionType, Options, Result, SchemaChange, TableId, TableName, TableSchema,
@@ -31,29 +29,88 @@ pub fn definitions() -> Vec<OptionDef> {
     use OptionType as T;
     const BIG: i64 = i64::MAX;
     vec![
-        O::required("jdbc-url", T::Text, "Query addresses of the FEs, `jdbc:mysql://fe1:9030,fe2:9030`: tables are made and changed there."),
+        O::required(
+            "jdbc-url",
+            T::Text,
+            "Query addresses of the FEs, `jdbc:mysql://fe1:9030,fe2:9030`: tables are made and changed there.",
+        ),
         O::required("load-url", T::Text, "HTTP addresses of the FEs, `fe1:8030;fe2:8030`."),
         O::required("username", T::Text, "User; needs to create, alter and load."),
         O::required("password", T::Secret, "The user's password; may be empty."),
-        O::optional("sink.semantic", T::Choice(&["at-least-once", "exactly-once"]), "Delivery; exactly-once by prepared transactions, at-least-once as upstream.").with_default("at-least-once"),
-        O::optional("sink.version", T::Choice(&["V1", "V2", "AUTO"]), "As of the SQL connector: V1 with exactly-once keeps a journal.").with_default("AUTO"),
+        O::optional(
+            "sink.semantic",
+            T::Choice(&["at-least-once", "exactly-once"]),
+            "Delivery; exactly-once by prepared transactions, at-least-once as upstream.",
+        )
+        .with_default("at-least-once"),
+        O::optional(
+            "sink.version",
+            T::Choice(&["V1", "V2", "AUTO"]),
+            "As of the SQL connector: V1 with exactly-once keeps a journal.",
+        )
+        .with_default("AUTO"),
         O::optional("sink.label-prefix", T::Text, "Begins every label."),
         O::optional("sink.connect.timeout-ms", T::Int(1, BIG), "Milliseconds to connect.").with_default("30000"),
-        O::optional("sink.wait-for-continue.timeout-ms", T::Int(1, BIG), "Milliseconds to wait for `100 Continue`.").with_default("30000"),
-        O::optional("sink.socket.timeout-ms", T::Int(-1, BIG), "Milliseconds without a byte from the server; -1: the load's own timeout and a minute.").with_default("-1"),
-        O::optional("sink.buffer-flush.max-bytes", T::Size, "At-least-once: commits a table at the latest after so many bytes.").with_default("157286400"),
-        O::optional("sink.buffer-flush.max-rows", T::Int(64_000, 5_000_000), "At-least-once: commits a table at the latest after so many rows.").with_default("500000"),
-        O::optional("sink.buffer-flush.interval-ms", T::Int(1, 3_600_000), "At-least-once: commits at the latest after so many milliseconds; an epoch's end commits too.").with_default("300000"),
+        O::optional("sink.wait-for-continue.timeout-ms", T::Int(1, BIG), "Milliseconds to wait for `100 Continue`.")
+            .with_default("30000"),
+        O::optional(
+            "sink.socket.timeout-ms",
+            T::Int(-1, BIG),
+            "Milliseconds without a byte from the server; -1: the load's own timeout and a minute.",
+        )
+        .with_default("-1"),
+        O::optional(
+            "sink.buffer-flush.max-bytes",
+            T::Size,
+            "At-least-once: commits a table at the latest after so many bytes.",
+        )
+        .with_default("157286400"),
+        O::optional(
+            "sink.buffer-flush.max-rows",
+            T::Int(64_000, 5_000_000),
+            "At-least-once: commits a table at the latest after so many rows.",
+        )
+        .with_default("500000"),
+        O::optional(
+            "sink.buffer-flush.interval-ms",
+            T::Int(1, 3_600_000),
+            "At-least-once: commits at the latest after so many milliseconds; an epoch's end commits too.",
+        )
+        .with_default("300000"),
         O::optional("sink.max-retries", T::Int(0, 1000), "Repeats of a call under its same label.").with_default("3"),
         O::optional("sink.scan-frequency.ms", T::Int(1, BIG), "Accepted; nothing is polled here.").with_default("50"),
         O::optional("sink.io.thread-count", T::Int(1, BIG), "Accepted; one writer loads a table.").with_default("2"),
-        O::optional("sink.at-least-once.use-transaction-stream-load", T::Bool, "At-least-once: several requests per commit through the transaction interface.").with_default("true"),
-        O::optional("sink.metric.histogram-window-size", T::Int(1, BIG), "Accepted; see --metrics.").with_default("100"),
-        O::optional("sink.properties.", T::Prefix, "Any Stream Load header. What describes the body (format, strip_outer_array, …) is ours to say."),
-        O::optional("table.create.num-buckets", T::Int(1, BIG), "Buckets of tables that are made; the server decides when absent."),
-        O::optional("table.create.properties.", T::Prefix, "Properties of tables that are made, such as `replication_num`."),
-        O::optional("table.schema-change.timeout", T::Duration, "How long a change of a table's shape may take.").with_default("30 min"),
-        O::optional("unicode-char.max-bytes", T::Int(1, 4), "Bytes a character may take: CHAR and VARCHAR lengths are multiplied by it. 4 is what utf8mb4 needs.").with_default("3"),
+        O::optional(
+            "sink.at-least-once.use-transaction-stream-load",
+            T::Bool,
+            "At-least-once: several requests per commit through the transaction interface.",
+        )
+        .with_default("true"),
+        O::optional("sink.metric.histogram-window-size", T::Int(1, BIG), "Accepted; see --metrics.")
+            .with_default("100"),
+        O::optional(
+            "sink.properties.",
+            T::Prefix,
+            "Any Stream Load header. What describes the body (format, strip_outer_array, …) is ours to say.",
+        ),
+        O::optional(
+            "table.create.num-buckets",
+            T::Int(1, BIG),
+            "Buckets of tables that are made; the server decides when absent.",
+        ),
+        O::optional(
+            "table.create.properties.",
+            T::Prefix,
+            "Properties of tables that are made, such as `replication_num`.",
+        ),
+        O::optional("table.schema-change.timeout", T::Duration, "How long a change of a table's shape may take.")
+            .with_default("30 min"),
+        O::optional(
+            "unicode-char.max-bytes",
+            T::Int(1, 4),
+            "Bytes a character may take: CHAR and VARCHAR lengths are multiplied by it. 4 is what utf8mb4 needs.",
+        )
+        .with_default("3"),
     ]
 }
 
@@ -167,9 +224,7 @@ impl StarRocksPipeline {
                     .collect();
                 metadata.add_columns(&name, &columns, self.change_limit).await
             }
-            SchemaChange::DropColumn { columns, .. } => {
-                metadata.drop_columns(&name, columns, self.change_limit).await
-            }
+            SchemaChange::DropColumn { columns, .. } => metadata.drop_columns(&name, columns, self.change_limit).await,
             SchemaChange::AlterColumnType { types: changed, comments, .. } => {
                 let found = metadata
                     .describe(&name)
@@ -177,9 +232,9 @@ impl StarRocksPipeline {
                     .ok_or_else(|| Error::refused(format!("table {name} does not exist")))?;
                 for (column, data_type) in changed {
                     let known = before.and_then(|schema| schema.column(column));
-                    let mut declared = known.cloned().unwrap_or_else(|| {
-                        starweir_model::TableColumn::new(column.clone(), data_type.clone())
-                    });
+                    let mut declared = known
+                        .cloned()
+                        .unwrap_or_else(|| starweir_model::TableColumn::new(column.clone(), data_type.clone()));
                     declared.data_type = data_type.clone();
                     if let Some((_, text)) = comments.iter().find(|(name, _)| name == column) {
                         declared.comment = Some(text.clone());
@@ -227,8 +282,9 @@ impl StarRocksPipeline {
 fn table_name(id: &TableId) -> Result<TableName> {
     match &id.schema {
         Some(database) => Ok(TableName::new(database.clone(), id.table.clone())),
-        None => Err(Error::user(format!("table {id} has no database"))
-            .with_hint("route it: `sink-table: database.table`")),
+        None => {
+            Err(Error::user(format!("table {id} has no database")).with_hint("route it: `sink-table: database.table`"))
+        }
     }
 }
 

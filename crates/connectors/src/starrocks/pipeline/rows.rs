@@ -74,11 +74,7 @@ impl Encoder for Turning {
         }
         let turned = RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns)
             .map_err(|e| Error::internal("columns could not be turned into text").with_source(e))?;
-        self.inner.encode(&ChangeBatch {
-            batch: turned,
-            kinds: batch.kinds.clone(),
-            watermark_ms: batch.watermark_ms,
-        })
+        self.inner.encode(&ChangeBatch { batch: turned, kinds: batch.kinds.clone(), watermark_ms: batch.watermark_ms })
     }
 
     fn buffered_bytes(&self) -> usize {
