@@ -390,8 +390,10 @@ fn keys_of_a_rule_have_to_be_in_its_output() {
 fn deep_and_long_expressions_are_refused_or_done() {
     let sum = vec!["age"; 150].join(" + ");
     assert_eq!(evaluated(&sum, alice()).unwrap(), "INT 2550");
-    let deep = format!("{}age{}", "ABS(".repeat(80), ")".repeat(80));
-    assert_eq!(evaluated(&deep, alice()).unwrap(), "INT 17");
+    for depth in [60, 80] {
+        let deep = format!("{}age{}", "ABS(".repeat(depth), ")".repeat(depth));
+        assert_eq!(evaluated(&deep, alice()).unwrap(), "INT 17");
+    }
     let deeper = format!("{}age{}", "ABS(".repeat(5000), ")".repeat(5000));
     assert!(evaluated(&deeper, alice()).is_err());
     let both = format!("{}{sum}{}", "ABS(age + ".repeat(60), ")".repeat(60));
