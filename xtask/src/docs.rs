@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use starweir_connectors::connectors;
 use starweir_engine::metrics::METRICS;
+use starweir_job::pipeline::{PIPELINE_CONNECTORS, pipeline_definitions};
 use starweir_job::{SETTINGS, SettingEffect};
 use starweir_model::{OptionDef, OptionType};
 
@@ -21,8 +22,12 @@ pub struct Args {
 
 pub fn main(args: &Args) -> Result<ExitCode> {
     let folder = root().join("docs/reference");
-    let pages =
-        [("connectors.md", connectors_page()), ("settings.md", settings_page()), ("metrics.md", metrics_page())];
+    let pages = [
+        ("connectors.md", connectors_page()),
+        ("pipelines.md", pipelines_page()),
+        ("settings.md", settings_page()),
+        ("metrics.md", metrics_page()),
+    ];
     let mut stale: Vec<PathBuf> = Vec::new();
     for (name, text) in pages {
         let path = folder.join(name);
@@ -109,6 +114,29 @@ fn connectors_page() -> String {
             }
         }
     }
+    out
+}
+
+fn pipelines_page() -> String {
+    let mut out = format!("{HEAD}# Pipelines\n\nThe blocks of a pipeline file. Unknown keys and options are errors.\n");
+    let _ = write!(out, "\n## pipeline\n\n{OPTION_TABLE}");
+    for option in pipeline_definitions() {
+        option_row(&mut out, "", &option);
+    }
+    for connector in PIPELINE_CONNECTORS {
+        for (role, options) in [("source", connector.source), ("sink", connector.sink)] {
+            let Some(options) = options else { continue };
+            let _ = write!(out, "\n## {role} `{}`\n\n{OPTION_TABLE}", connector.name);
+            for option in options() {
+                option_row(&mut out, "", &option);
+            }
+        }
+    }
+    out.push_str(
+        "\n## sink, any type\n\n`include.schema.changes` and `exclude.schema.changes`: lists of kinds (`add.column`, \
+         `alter.column.type`, `alter.table.comment`, `create.table`, `drop.column`, `drop.table`, `rename.column`, \
+         `truncate.table`) or families (`add`, `alter`, `create`, `drop`, `rename`, `column`, `table`, `all`).\n",
+    );
     out
 }
 

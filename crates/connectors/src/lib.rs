@@ -7,6 +7,7 @@ pub mod datagen;
 pub mod filesystem;
 mod format;
 pub mod kafka;
+pub mod mysql;
 pub mod print;
 pub mod registry;
 pub mod starrocks;

@@ -1,3 +1,4 @@
 //! Connectors against outside systems, through the contracts the engine uses.
 
 mod kafka;
+mod mysql;

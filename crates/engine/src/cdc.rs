@@ -1,9 +1,12 @@
 //! What a source of whole databases promises: change data capture of many tables, schema changes included.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use starweir_model::{ChangeBatch, Offset, Result, RowChange, SchemaChange, TableId, TableSchema};
+use starweir_model::{ChangeBatch, DataType, Offset, Result, RowChange, SchemaChange, TableId, TableSchema};
+
+use crate::sink::Sink;
 
 /// Rows of one table, in the table's order.
 #[derive(Debug, Clone)]
@@ -26,7 +29,10 @@ pub enum CdcEvent {
     /// The table's shape changes here. A table's first event is its `CreateTable`, also after a restart: then with the
     /// schema as of the restored place.
     Schema(SchemaChange),
-    Rows { table: TableId, rows: TableRows },
+    Rows {
+        table: TableId,
+        rows: TableRows,
+    },
 }
 
 /// What a capture had to say.
@@ -38,6 +44,9 @@ pub struct CdcPolled {
     /// No source transaction is open after these events: an epoch may end here. A state taken at another place would
     /// tear a transaction apart.
     pub boundary: bool,
+    /// Set when `events` holds a [`CdcEvent::Schema`]: the state as of the last boundary before these events. The epoch
+    /// that ends before the change is applied is recorded with it.
+    pub state_before: Option<Offset>,
     /// Reading ended by itself (bounded start-up modes); asked again, it says so again.
     pub finished: bool,
 }
@@ -73,6 +82,11 @@ pub trait CdcSource: Send + Sync {
     /// Whether reading ends by itself (`scan.startup.mode` = `snapshot`).
     fn is_bounded(&self) -> bool;
 
+    /// Metadata columns that come with every change (`metadata.list`) and their types.
+    fn metadata(&self) -> Vec<(String, DataType)> {
+        Vec::new()
+    }
+
     /// Reaches the server, checks what capturing needs (with the fix in the message) and returns the tables that match
     /// now with their schemas.
     async fn discover(&self) -> Result<Vec<(TableId, TableSchema)>>;
@@ -106,5 +120,35 @@ pub trait CdcReader: Send {
 
     fn lag(&self) -> CaptureLag {
         CaptureLag::default()
+    }
+}
+
+/// What became of a schema change at the sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// The table has the shape the change asks for, now or already before.
+    Done,
+    /// The sink cannot do this; why.
+    Unsupported(String),
+}
+
+/// Where a pipeline's tables go.
+#[async_trait]
+pub trait CdcSink: Send + Sync {
+    /// In words, for status and messages.
+    fn name(&self) -> String;
+
+    /// The sink of one table, as long as the table keeps this schema. Its encoders take batches whose columns are
+    /// [`TableSchema::to_arrow`].
+    fn table(&self, table: &TableId, schema: &TableSchema) -> Result<Arc<dyn Sink>>;
+
+    /// Gives the outside table the shape after `change`; `before` is its schema so far. Looks first and changes only
+    /// what differs, so that it may be repeated after a crash at any point. Returns when rows of the new shape can be
+    /// written.
+    async fn apply(&self, change: &SchemaChange, before: Option<&TableSchema>) -> Result<Applied>;
+
+    /// Whether batches should carry the changes' metadata as text columns after those of the schema.
+    fn wants_metadata(&self) -> bool {
+        false
     }
 }

@@ -15,6 +15,7 @@ pub mod graph;
 pub mod manifest;
 pub mod metrics;
 pub mod plan;
+pub mod protocol;
 mod queue;
 pub mod restart;
 pub mod run;
@@ -24,7 +25,7 @@ pub mod status;
 pub mod store;
 mod worker;
 
-pub use cdc::{CaptureLag, CdcEvent, CdcPolled, CdcReader, CdcSource, TableProgress, TableRows};
+pub use cdc::{Applied, CaptureLag, CdcEvent, CdcPolled, CdcReader, CdcSink, CdcSource, TableProgress, TableRows};
 pub use epoch::EpochStep;
 pub use graph::{JobGraph, Output, SinkNode, SourceNode, Transform, TransformFactory};
 pub use manifest::Manifest;

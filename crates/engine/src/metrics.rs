@@ -90,7 +90,7 @@ pub fn render(status: &JobStatus, up: bool) -> String {
                 }
             }
             name => {
-                for counters in &status.tables {
+                for counters in &status.tables() {
                     let table = format!(",table=\"{}\"", escape(&counters.name));
                     let value = match name {
                         "starweir_sink_rows_total" => &counters.rows,
@@ -129,7 +129,7 @@ mod tests {
         let status = JobStatus {
             name: "j".into(),
             sources: vec![Arc::new(source)],
-            tables: vec![TableCounters::named("shop.orders")],
+            tables: parking_lot::Mutex::new(vec![TableCounters::named("shop.orders")]),
             ..JobStatus::default()
         };
         let text = render(&status, true);

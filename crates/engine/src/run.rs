@@ -1,32 +1,31 @@
-//! Runs a job: attempts, recovery, and the epoch protocol of [`crate::epoch`] carried out.
+//! Runs a job graph: workers, writers, and the coordinator that cuts epochs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use starweir_model::{Clock, Epoch, Error, Result};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::epoch::{EpochStep, RecoveryDecision, decide_recovery};
+use crate::epoch::EpochStep;
 use crate::graph::JobGraph;
-use crate::manifest::{FORMAT, Manifest, SourceState};
+use crate::manifest::{Manifest, SourceState};
 use crate::plan::compare_plans;
+use crate::protocol::{Attempt, Protocol, Sinks, run_attempts};
 use crate::queue::{Message, Sender};
-use crate::restart::{RestartStrategy, decide_restart};
-use crate::sink::{Sink, SinkContext, Token, TokenState, Writer};
+use crate::restart::RestartStrategy;
+use crate::sink::{Token, Writer};
 use crate::source::{Lane, SplitOffsets};
 use crate::status::{JobStatus, SourceCounters};
 use crate::store::CheckpointStore;
 use crate::worker::{Control, CutRequest, Event, PanicGuard, Route, Worker};
 
 /// The first epoch is cut this long after the first row, so that somebody who just started a job sees rows soon.
-const FIRST_CUT_AFTER: Duration = Duration::from_millis(100);
-/// Attempts before anything was read: a wrong address should be reported, not retried for ever.
-const STARTS_MAX: usize = 3;
-const START_PAUSE: Duration = Duration::from_secs(1);
+pub const FIRST_CUT_AFTER: Duration = Duration::from_millis(100);
 
 /// Asks a running job to stop.
 #[derive(Clone, Default)]
@@ -47,11 +46,13 @@ impl StopSignal {
         self.0.1.notify_one();
     }
 
-    fn level(&self) -> u8 {
+    /// 0: go on, 1: finish, 2: stop at once.
+    pub fn level(&self) -> u8 {
         self.0.0.load(Ordering::Acquire)
     }
 
-    async fn raised_above(&self, level: u8) {
+    /// Returns once the level is above this one.
+    pub async fn raised_above(&self, level: u8) {
         while self.level() <= level {
             self.0.1.notified().await;
         }
@@ -96,7 +97,7 @@ pub fn new_status(graph: &JobGraph, parallelism: usize, clock: &dyn Clock) -> Ar
         name: graph.name.clone(),
         started_ms: clock.now_ms(),
         sources: graph.sources.iter().map(|s| Arc::new(SourceCounters::new(&s.name, lanes(s)))).collect(),
-        tables: graph.sinks.iter().map(|s| s.sink.counters()).collect(),
+        tables: parking_lot::Mutex::new(graph.sinks.iter().map(|s| s.sink.counters()).collect()),
         ..JobStatus::default()
     })
 }
@@ -108,205 +109,55 @@ pub async fn run(
     status: &Arc<JobStatus>,
     options: &RunOptions,
 ) -> Result<JobEnd> {
-    let mut record = store.open(&options.new_job_id, &graph.name).await?;
-    let mut failures_ms: Vec<i64> = Vec::new();
-    let mut starts = 0;
-    let mut fresh = options.fresh;
-    loop {
-        if fresh {
-            let generation = store.claim_generation().await?;
-            let context = sink_context(&record.job_id, generation, store, options);
-            Job { graph, store, status, options, context, job_name: &record.name }.forget().await?;
-            // Labels of the new life have nothing to do with those of the old one.
-            record.job_id.clone_from(&options.new_job_id);
-            store.rename(&record).await?;
-            fresh = false;
-        }
-        let generation = store.claim_generation().await?;
-        let context = sink_context(&record.job_id, generation, store, options);
-        let job = Job { graph, store, status, options, context, job_name: &record.name };
-        let ended = async {
-            let manifest = job.recover().await?;
-            job.attempt(manifest).await
-        };
-        let error = match ended.await {
-            Ok(end) => {
-                if end == JobEnd::Finished {
-                    for sink in &graph.sinks {
-                        sink.sink.close().await?;
-                    }
-                }
-                return Ok(end);
-            }
-            Err(error) => error,
-        };
-        *status.last_error.lock() = Some(error.chain());
-        if !error.kind.is_retryable() || options.stop.level() > 0 {
-            return Err(error);
-        }
-        failures_ms.push(options.clock.now_ms());
-        let pause = if status.running.load(Ordering::Acquire) {
-            decide_restart(&options.restart, &failures_ms)
-        } else {
-            starts += 1;
-            (starts < STARTS_MAX).then_some(START_PAUSE)
-        };
-        let Some(pause) = pause else { return Err(error) };
-        (options.note)(format!(
-            "attempt {generation} failed: {}; restarting in {} ms",
-            error.chain(),
-            pause.as_millis()
-        ));
-        status.restarts.fetch_add(1, Ordering::Relaxed);
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = options.stop.raised_above(0) => return Err(error),
+    let end = run_attempts(&GraphJob { graph }, &graph.name, store, status, options).await?;
+    if end == JobEnd::Finished {
+        for sink in &graph.sinks {
+            sink.sink.close().await?;
         }
     }
+    Ok(end)
 }
 
-fn sink_context(job_id: &str, generation: u64, store: &dyn CheckpointStore, options: &RunOptions) -> SinkContext {
-    SinkContext { job_id: job_id.to_owned(), generation, journal: store.journal(), clock: options.clock.clone() }
-}
-
-/// One attempt and what it needs.
-struct Job<'a> {
+/// A job whose sources and sinks are known before it starts.
+struct GraphJob<'a> {
     graph: &'a JobGraph,
-    store: &'a dyn CheckpointStore,
-    status: &'a Arc<JobStatus>,
-    options: &'a RunOptions,
-    context: SinkContext,
-    job_name: &'a str,
 }
 
-impl Job<'_> {
-    fn sink(&self, id: &str) -> Option<&Arc<dyn Sink>> {
-        self.graph.sinks.iter().find(|s| s.id == id).map(|s| &s.sink)
-    }
-
-    /// The tokens of a manifest with their sinks. A target that left the script may still have some to commit.
-    fn tokens<'m>(&self, manifest: &'m Manifest) -> Result<Vec<(&Arc<dyn Sink>, &'m Token)>> {
-        let mut found = Vec::new();
-        for (id, tokens) in &manifest.sinks {
-            for token in tokens {
-                let sink = self.sink(id).ok_or_else(|| {
-                    Error::user(format!("target {id} left the script while its last transaction waits to be committed"))
-                        .with_hint("run the script with this target once more, or start anew with --fresh")
-                })?;
-                found.push((sink, token));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Gives up what the saved state left open and removes it.
-    async fn forget(&self) -> Result<()> {
-        let manifests = self.store.manifests().await?;
-        if let Some(newest) = manifests.first() {
-            for (id, tokens) in &newest.sinks {
-                let Some(sink) = self.sink(id) else { continue };
-                for token in tokens {
-                    if sink.inspect(&self.context, token).await? == TokenState::Prepared {
-                        (self.options.note)(format!("--fresh: aborting a prepared transaction of {id}"));
-                        sink.abort(&self.context, token).await?;
-                    }
-                }
-            }
-            self.abort_lingering(newest.epoch, newest.generation).await?;
-        }
-        for manifest in &manifests {
-            self.store.remove(manifest.epoch).await?;
-        }
-        Ok(())
-    }
-
-    /// Brings the outside systems to where the last manifest says they are. The next epoch starts from the result.
-    async fn recover(&self) -> Result<Option<Manifest>> {
-        let mut manifests: VecDeque<Manifest> = self.store.manifests().await?.into();
-        loop {
-            let Some(newest) = manifests.front() else {
-                self.abort_lingering(Epoch(0), 0).await?;
-                return Ok(None);
-            };
-            self.compare(newest)?;
-            (self.options.at_step)(EpochStep::RecoverRead);
-            let tokens = self.tokens(newest)?;
-            let mut states = Vec::with_capacity(tokens.len());
-            for (sink, token) in &tokens {
-                states.push(sink.inspect(&self.context, token).await?);
-            }
-            match decide_recovery(&states, manifests.len() > 1) {
-                RecoveryDecision::Commit => {
-                    (self.options.at_step)(EpochStep::RecoverCommit);
-                    for ((sink, token), state) in tokens.iter().zip(&states) {
-                        if *state != TokenState::Committed {
-                            sink.commit(&self.context, token).await?;
-                        }
-                    }
-                    self.abort_lingering(newest.epoch, newest.generation).await?;
-                    return Ok(manifests.pop_front());
-                }
-                RecoveryDecision::Rewind => {
-                    for ((sink, token), state) in tokens.iter().zip(&states) {
-                        if *state == TokenState::Prepared {
-                            sink.abort(&self.context, token).await?;
-                        }
-                    }
-                    (self.options.note)(format!(
-                        "the server gave the transactions of epoch {} up; reading it again from epoch {}",
-                        newest.epoch, manifests[1].epoch
-                    ));
-                    self.store.remove(newest.epoch).await?;
-                    self.abort_lingering(newest.epoch, newest.generation).await?;
-                    manifests.pop_front();
-                }
-                RecoveryDecision::Stop(reason) => {
-                    return Err(Error::refused(format!(
-                        "epoch {} of job {} cannot be continued: {}",
-                        newest.epoch,
-                        self.job_name,
-                        reason.text()
-                    ))
-                    .with_hint(
-                        "compare the target tables with the source; then go on with --fresh, which reads again from the start",
-                    ));
-                }
-            }
-        }
+#[async_trait]
+impl Attempt for GraphJob<'_> {
+    fn sinks(&self, _manifests: &[Manifest]) -> Result<Sinks> {
+        Ok(self.graph.sinks.iter().map(|node| (node.id.clone(), node.sink.clone())).collect())
     }
 
     /// Refuses a changed script that the saved state does not fit, tells about one that it does.
-    fn compare(&self, manifest: &Manifest) -> Result<()> {
+    fn compare(&self, manifest: &Manifest) -> Result<Vec<String>> {
         let sources = self.graph.sources.iter().map(|s| (s.id.clone(), s.identity.clone())).collect();
         let sinks: BTreeSet<String> = self.graph.sinks.iter().map(|s| s.id.clone()).collect();
         let old_sinks = manifest.sinks.keys().cloned().collect();
         let comparison =
             compare_plans(&manifest.sources, &old_sinks, &manifest.plans, &sources, &sinks, &self.graph.plans);
         if !comparison.refusals.is_empty() {
-            return Err(Error::user(format!("the script no longer fits the saved state of job {}", self.job_name))
+            return Err(Error::user(format!("the script no longer fits the saved state of job {}", manifest.job_name))
                 .with_source(comparison.refusals.join("; "))
                 .with_hint("use another --state for the changed script, or start anew with --fresh"));
         }
-        if self.context.generation > 1 {
-            for note in comparison.notes {
-                (self.options.note)(note);
-            }
-        }
-        Ok(())
+        Ok(comparison.notes)
     }
 
-    /// Ends what earlier attempts began after epoch `last` (written by attempt `since`) and never recorded.
-    async fn abort_lingering(&self, last: Epoch, since: u64) -> Result<()> {
-        let generations: Vec<u64> = (since.max(1)..self.context.generation).rev().take(100).collect();
-        if generations.is_empty() {
-            return Ok(());
-        }
-        for node in &self.graph.sinks {
-            node.sink.abort_lingering(&self.context, last, &generations).await?;
-        }
-        Ok(())
+    async fn attempt(&self, protocol: Protocol<'_>, manifest: Option<Manifest>) -> Result<JobEnd> {
+        Job { graph: self.graph, status: protocol.status, options: protocol.options, protocol }.attempt(manifest).await
     }
+}
 
+/// One attempt and what it needs.
+struct Job<'a> {
+    graph: &'a JobGraph,
+    status: &'a Arc<JobStatus>,
+    options: &'a RunOptions,
+    protocol: Protocol<'a>,
+}
+
+impl Job<'_> {
     /// Reads and writes from `manifest` on until the end, a stop, or the first error.
     async fn attempt(&self, manifest: Option<Manifest>) -> Result<JobEnd> {
         for node in &self.graph.sinks {
@@ -361,7 +212,7 @@ impl Job<'_> {
             }
         }
         for (sink_index, node) in self.graph.sinks.iter().enumerate() {
-            let writer = node.sink.writer(&self.context, first_epoch).await?;
+            let writer = node.sink.writer(&self.protocol.context, first_epoch).await?;
             let Some(queue) = queues[sink_index].1.take() else { continue };
             let task = WriterTask {
                 sink: sink_index,
@@ -598,7 +449,7 @@ impl Coordinator<'_, '_> {
         if self.last.is_none() {
             // Start offsets such as "latest" must mean the same after a crash in the first epoch.
             let manifest = self.manifest(Epoch(0), BTreeMap::new(), false);
-            self.job.store.write(&manifest).await?;
+            self.job.protocol.store.write(&manifest).await?;
             self.last = Some(manifest);
         }
         Ok(())
@@ -648,40 +499,23 @@ impl Coordinator<'_, '_> {
         if tokens == 0 && self.last.as_ref().is_some_and(unchanged) {
             return Ok(());
         }
-        job.status.open_transactions.store(tokens as u64, Ordering::Relaxed);
-        at_step(EpochStep::BeforeManifest);
-        job.store.write(&manifest).await?;
-        at_step(EpochStep::BeforeCommit);
-        for (sink, token) in job.tokens(&manifest)? {
-            sink.commit(&job.context, token).await?;
-            at_step(EpochStep::BetweenCommits);
-            job.status.open_transactions.fetch_sub(1, Ordering::Relaxed);
-        }
-        at_step(EpochStep::BeforeAcknowledge);
-        for node in &job.graph.sources {
-            if let Some(state) = manifest.sources.get(&node.id)
-                && let Err(error) = node.source.acknowledge(&state.offsets).await
-            {
-                tracing::warn!(source = %node.name, "offsets could not be acknowledged: {}", error.chain());
+        let acknowledge = async {
+            for node in &job.graph.sources {
+                if let Some(state) = manifest.sources.get(&node.id)
+                    && let Err(error) = node.source.acknowledge(&state.offsets).await
+                {
+                    tracing::warn!(source = %node.name, "offsets could not be acknowledged: {}", error.chain());
+                }
             }
-        }
-        job.store.prune(manifest.epoch).await?;
-        at_step(EpochStep::AfterAcknowledge);
-        tracing::debug!(epoch = manifest.epoch.0, ms = started.elapsed().as_millis() as u64, "epoch committed");
-        job.status.epoch.store(manifest.epoch.0, Ordering::Relaxed);
-        job.status.epochs.fetch_add(1, Ordering::Relaxed);
-        job.status.epoch_duration_ms.store(started.elapsed().as_millis() as u64, Ordering::Relaxed);
-        job.status.last_epoch_ms.store(job.options.clock.now_ms(), Ordering::Relaxed);
+        };
+        job.protocol.commit_epoch(&manifest, started, acknowledge).await?;
         self.epoch = manifest.epoch.next();
         self.last = Some(manifest);
         Ok(())
     }
 
-    fn manifest(&self, epoch: Epoch, mut sinks: BTreeMap<String, Vec<Token>>, finished: bool) -> Manifest {
+    fn manifest(&self, epoch: Epoch, tokens: BTreeMap<String, Vec<Token>>, finished: bool) -> Manifest {
         let job = self.job;
-        for node in &job.graph.sinks {
-            sinks.entry(node.id.clone()).or_default();
-        }
         let mut sources: BTreeMap<String, SourceState> = BTreeMap::new();
         for node in &job.graph.sources {
             let old = self.last.as_ref().and_then(|m| m.sources.get(&node.id));
@@ -699,17 +533,6 @@ impl Coordinator<'_, '_> {
                 state.watermark_ms = state.watermark_ms.max(*watermark_ms);
             }
         }
-        Manifest {
-            format: FORMAT,
-            job_id: job.context.job_id.clone(),
-            job_name: job.job_name.to_owned(),
-            epoch,
-            generation: job.context.generation,
-            written_ms: job.options.clock.now_ms(),
-            plans: job.graph.plans.clone(),
-            sources,
-            sinks,
-            finished,
-        }
+        job.protocol.manifest(epoch, job.graph.plans.clone(), sources, tokens, finished)
     }
 }

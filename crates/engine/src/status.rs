@@ -87,7 +87,8 @@ pub struct JobStatus {
     pub name: String,
     pub started_ms: i64,
     pub sources: Vec<Arc<SourceCounters>>,
-    pub tables: Vec<Arc<TableCounters>>,
+    /// A pipeline's tables come as they are seen.
+    pub tables: Mutex<Vec<Arc<TableCounters>>>,
     /// The last epoch that was committed.
     pub epoch: AtomicU64,
     /// Epochs committed by this process.
@@ -104,6 +105,19 @@ pub struct JobStatus {
 }
 
 impl JobStatus {
+    /// The target tables known so far.
+    pub fn tables(&self) -> Vec<Arc<TableCounters>> {
+        self.tables.lock().clone()
+    }
+
+    /// Counts another target table; one that is known already stays as it is.
+    pub fn add_table(&self, counters: Arc<TableCounters>) {
+        let mut tables = self.tables.lock();
+        if !tables.iter().any(|known| Arc::ptr_eq(known, &counters)) {
+            tables.push(counters);
+        }
+    }
+
     pub fn rows_read(&self) -> u64 {
         self.sources.iter().map(|s| s.rows.load(Ordering::Relaxed)).sum()
     }

@@ -32,6 +32,7 @@ mod debezium;
 mod decimal;
 mod error;
 mod json;
+pub mod mysql;
 mod options;
 mod raw;
 mod scan;

@@ -163,8 +163,14 @@ pub struct AddedColumn {
 /// statement they came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SchemaChange {
-    CreateTable { table: TableId, schema: TableSchema },
-    AddColumn { table: TableId, columns: Vec<AddedColumn> },
+    CreateTable {
+        table: TableId,
+        schema: TableSchema,
+    },
+    AddColumn {
+        table: TableId,
+        columns: Vec<AddedColumn>,
+    },
     AlterColumnType {
         table: TableId,
         /// New type by column.
@@ -175,11 +181,24 @@ pub enum SchemaChange {
         comments: Vec<(String, String)>,
     },
     /// Old name and new name.
-    RenameColumn { table: TableId, names: Vec<(String, String)> },
-    DropColumn { table: TableId, columns: Vec<String> },
-    DropTable { table: TableId },
-    TruncateTable { table: TableId },
-    AlterTableComment { table: TableId, comment: String },
+    RenameColumn {
+        table: TableId,
+        names: Vec<(String, String)>,
+    },
+    DropColumn {
+        table: TableId,
+        columns: Vec<String>,
+    },
+    DropTable {
+        table: TableId,
+    },
+    TruncateTable {
+        table: TableId,
+    },
+    AlterTableComment {
+        table: TableId,
+        comment: String,
+    },
 }
 
 impl SchemaChange {

@@ -69,7 +69,11 @@ pub enum Value {
     /// TIMESTAMP_LTZ: an instant.
     TimestampLtz(Instant),
     /// TIMESTAMP WITH TIME ZONE: local date and time, its offset from UTC in seconds, and the zone's name.
-    TimestampTz { local: Instant, offset_seconds: i32, zone: String },
+    TimestampTz {
+        local: Instant,
+        offset_seconds: i32,
+        zone: String,
+    },
     Array(Vec<Value>),
     /// In the order of the input; keys are unique.
     Map(Vec<(Value, Value)>),

@@ -4,6 +4,21 @@
 //! ```text
 //! CdcEvent ─► transform ─► route ─► schema evolution ─► sink
 //! ```
+//!
+//! Start from [`PipelineDef`] (the file) and [`evolution::SchemaOperator`] (what a schema change does).
 
+pub mod definition;
+pub mod evolution;
+pub mod flow;
+pub mod options;
 pub mod print;
+pub mod route;
+pub mod rows;
+pub mod run;
 pub mod transform;
+pub mod values;
+
+pub use definition::PipelineDef;
+pub use evolution::SchemaChangeBehavior;
+pub use flow::Flow;
+pub use route::{RouteMode, RouteRule, Router};

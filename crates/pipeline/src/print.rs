@@ -35,15 +35,15 @@ pub fn schema_change(change: &SchemaChange) -> String {
             format!("AddColumnEvent{{tableId={table}, addedColumns=[{}]}}", columns.join(", "))
         }
         SchemaChange::AlterColumnType { table, types, old_types, comments } => {
-            let mut line = format!("AlterColumnTypeEvent{{tableId={table}, typeMapping={{{}}}", pairs(types));
+            let mut line = format!("AlterColumnTypeEvent{{tableId={table}, typeMapping={{{}}}", hashed(types));
             if !old_types.is_empty() {
-                let _ = write!(line, ", oldTypeMapping={{{}}}", pairs(old_types));
+                let _ = write!(line, ", oldTypeMapping={{{}}}", hashed(old_types));
             }
-            let _ = write!(line, ", comments={{{}}}}}", pairs(comments));
+            let _ = write!(line, ", comments={{{}}}}}", hashed(comments));
             line
         }
         SchemaChange::RenameColumn { table, names } => {
-            format!("RenameColumnEvent{{tableId={table}, nameMapping={{{}}}}}", pairs(names))
+            format!("RenameColumnEvent{{tableId={table}, nameMapping={{{}}}}}", hashed(names))
         }
         SchemaChange::DropColumn { table, columns } => {
             format!("DropColumnEvent{{tableId={table}, droppedColumnNames=[{}]}}", columns.join(", "))
@@ -103,12 +103,21 @@ fn pairs<K: std::fmt::Display, V: std::fmt::Display>(pairs: &[(K, V)]) -> String
     pairs.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ")
 }
 
+/// Pairs in the order of Java's `HashMap`, which is where upstream keeps them: by bucket, then as they came.
+fn hashed<V: std::fmt::Display>(list: &[(String, V)]) -> String {
+    let buckets = (list.len() * 4).div_ceil(3).next_power_of_two().max(16) as u32;
+    let bucket = |name: &str| {
+        let hash = name.encode_utf16().fold(0u32, |hash, c| hash.wrapping_mul(31).wrapping_add(u32::from(c)));
+        (hash ^ (hash >> 16)) & (buckets - 1)
+    };
+    let mut sorted: Vec<_> = list.iter().map(|(name, value)| (name, value)).collect();
+    sorted.sort_by_key(|(name, _)| bucket(name));
+    sorted.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ")
+}
+
 fn row_text(schema: &TableSchema, row: &[Value]) -> String {
-    let texts: Vec<_> = row
-        .iter()
-        .enumerate()
-        .map(|(i, v)| value(v, schema.columns.get(i).map(|c| &c.data_type)))
-        .collect();
+    let texts: Vec<_> =
+        row.iter().enumerate().map(|(i, v)| value(v, schema.columns.get(i).map(|c| &c.data_type))).collect();
     texts.join(", ")
 }
 
@@ -301,6 +310,12 @@ mod tests {
         assert_eq!(time(-3_600_000_000_000), "-01:00");
         assert_eq!(timestamp(Instant::new(0, 1_000_000)), "1970-01-01T00:00:00.001");
         assert_eq!(timestamp(Instant::new(3600, 0)), "1970-01-01T01:00");
+    }
+
+    #[test]
+    fn names_print_in_the_order_of_javas_hash_map() {
+        let list: Vec<(String, u8)> = ["age", "gender", "name"].map(|name| (name.to_owned(), 1)).into();
+        assert_eq!(hashed(&list), "gender=1, name=1, age=1");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 const AFTER: &str = "\
 Start here:
   starweir run examples/orders/orders.sql --local     a script into a StarRocks inside this process
+  starweir run pipeline.yaml --local                  whole databases by a Flink-CDC pipeline file
   starweir plan job.sql                               what a script would do, before it does it
   starweir validate job.sql --online                  is everything there and allowed?
   starweir run job.sql --state ./state                exactly once, over restarts
@@ -15,7 +16,7 @@ Start here:
 Exit codes: 0 done, 1 the job failed, 2 the script or its options are wrong, 3 an outside system refused or is
 unreachable. Data goes to standard output, everything else to standard error.";
 
-/// Runs Flink SQL scripts into StarRocks: exactly once, from one process.
+/// Runs Flink SQL scripts and Flink-CDC pipelines into StarRocks: exactly once, from one process.
 #[derive(Debug, Parser)]
 #[command(name = "starweir", version, about, after_help = AFTER, max_term_width = 110)]
 pub struct Cli {
@@ -45,6 +46,8 @@ pub enum Command {
     Plan(ScriptArgs),
     /// Show how each insert is carried out.
     Explain(ScriptArgs),
+    /// Run the tests of a pipeline: events in, expected events out, no database.
+    Test(TestArgs),
     /// Serve a local warehouse that speaks StarRocks' protocols.
     Warehouse(WarehouseArgs),
     /// Print a completion script for a shell.
@@ -56,7 +59,7 @@ pub enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub struct ScriptArgs {
-    /// The Flink SQL script.
+    /// The Flink SQL script, or a Flink-CDC pipeline (`.yaml`, `.yml`).
     pub script: PathBuf,
     /// Change a setting (`execution.checkpointing.interval=3s`), an option of a table (`orders.load-url=fe:8030`), or
     /// several (`orders='topic'='o','format'='json'`). A connector's name stands for all its tables
@@ -88,6 +91,15 @@ pub struct RunArgs {
     /// End the process at a step of the epoch protocol: NAME or NAME:N for the Nth time. For tests.
     #[arg(long, hide = true, value_name = "STEP")]
     pub die_at: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// A YAML file with `pipeline` (the file under test) and `cases`, each with `name`, `input` and `expect`.
+    pub file: PathBuf,
+    /// Write machine-readable output.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -6,12 +6,14 @@ mod cli;
 mod grid;
 mod local;
 mod metrics;
+mod pipeline;
 mod plan;
 mod progress;
 mod report;
 mod run;
 mod script;
 mod summary;
+mod test;
 mod validate;
 mod warehouse;
 
@@ -49,8 +51,9 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => Box::pin(run::command(args, started_ms)).await,
             Command::Validate(args) => Box::pin(validate::command(args)).await,
-            Command::Plan(args) => plan::command(&args),
+            Command::Plan(args) => Box::pin(plan::command(&args)).await,
             Command::Explain(args) => plan::explain(&args),
+            Command::Test(args) => test::command(&args),
             Command::Warehouse(args) => Box::pin(warehouse::command(args)).await,
             Command::Completion { .. } => 0,
         }

@@ -35,7 +35,10 @@ pub fn build_all(loaded: &Loaded, args: &ScriptArgs) -> Result<Vec<(String, Buil
     }
 }
 
-pub fn command(args: &ScriptArgs) -> u8 {
+pub async fn command(args: &ScriptArgs) -> u8 {
+    if crate::pipeline::is_pipeline(&args.script) {
+        return crate::pipeline::plan(args).await;
+    }
     let loaded = match script::load(args, None) {
         Ok(loaded) => loaded,
         Err(code) => return code,
@@ -186,6 +189,9 @@ fn text(plan: &Value) -> String {
 }
 
 pub fn explain(args: &ScriptArgs) -> u8 {
+    if crate::pipeline::is_pipeline(&args.script) {
+        return crate::pipeline::explain(args);
+    }
     let loaded = match script::load(args, None) {
         Ok(loaded) => loaded,
         Err(code) => return code,

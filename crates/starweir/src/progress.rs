@@ -104,7 +104,7 @@ fn line(status: &JobStatus, rows: u64, rate: f64, bounded: bool) -> String {
     if restarts > 0 {
         text.push_str(&format!(", {restarts} restarts"));
     }
-    for table in &status.tables {
+    for table in &status.tables() {
         if let Some(waiting) = table.waiting.lock().as_ref() {
             text.push_str(&format!("; {} {waiting}", table.name));
         }

@@ -27,6 +27,9 @@ const LOCAL_STATE: &str = "jobs";
 const SELECT_ROWS_MAX: usize = 100_000;
 
 pub async fn command(args: RunArgs, started_ms: i64) -> u8 {
+    if crate::pipeline::is_pipeline(&args.script.script) {
+        return crate::pipeline::run(args, started_ms).await;
+    }
     match run_script(&args, started_ms).await {
         Ok(code) => code,
         Err(error) => report::error(&error),
@@ -79,11 +82,11 @@ async fn run_script(args: &RunArgs, started_ms: i64) -> Result<u8> {
 }
 
 /// Where a job of a script keeps its state.
-struct Place<'a> {
-    args: &'a RunArgs,
-    jobs: usize,
-    job_number: usize,
-    local: Option<&'a Local>,
+pub(crate) struct Place<'a> {
+    pub args: &'a RunArgs,
+    pub jobs: usize,
+    pub job_number: usize,
+    pub local: Option<&'a Local>,
 }
 
 async fn run_stage(
@@ -111,7 +114,7 @@ async fn run_stage(
         local.create_missing(&job.targets).await?;
     }
     let exactly_once = job.targets.iter().any(|t| t.delivery.starts_with("exactly-once"));
-    let (store, _kept) = open_store(&place, stage, &name, is_select, exactly_once)?;
+    let (store, _kept) = open_store(&place, stage.settings.checkpoint_dir.as_deref(), &name, is_select, exactly_once)?;
 
     let status = new_status(&job.graph, stage.settings.parallelism, &*clock);
     *shown.lock() = Some(status.clone());
@@ -183,9 +186,9 @@ fn show_row(kept: &Mutex<Vec<Vec<Option<String>>>>, kind: RowKind, row: Vec<Opti
 }
 
 /// A temporary directory that goes with the run.
-type Temporary = Option<TemporaryDirectory>;
+pub(crate) type Temporary = Option<TemporaryDirectory>;
 
-struct TemporaryDirectory(PathBuf);
+pub(crate) struct TemporaryDirectory(PathBuf);
 
 impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
@@ -195,9 +198,9 @@ impl Drop for TemporaryDirectory {
 
 /// Opens the job's state: `--state`, the script's checkpoint directory, the kept local warehouse's own, or one that
 /// ends with the process.
-fn open_store(
+pub(crate) fn open_store(
     place: &Place<'_>,
-    stage: &Stage,
+    checkpoint_dir: Option<&str>,
     name: &str,
     is_select: bool,
     exactly_once: bool,
@@ -213,11 +216,11 @@ fn open_store(
     if let Some(state) = &args.state {
         return Ok((Box::new(LocalStore::open(&sub(state.clone()))?), None));
     }
-    if let Some(dir) = &stage.settings.checkpoint_dir {
+    if let Some(dir) = checkpoint_dir {
         let local = match dir.split_once("://") {
             Some(("file", path)) => Some(path),
             Some(_) => None,
-            None => Some(dir.as_str()),
+            None => Some(dir),
         };
         // A checkpoint directory may be shared by jobs, so each has a folder in it.
         if let Some(path) = local {
@@ -250,7 +253,7 @@ fn folder_name(name: &str) -> String {
 }
 
 /// Bytes nobody can guess; from the operating system.
-fn chance<const N: usize>() -> [u8; N] {
+pub(crate) fn chance<const N: usize>() -> [u8; N] {
     use std::io::Read;
     let mut bytes = [0; N];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
@@ -264,7 +267,7 @@ fn chance<const N: usize>() -> [u8; N] {
     bytes
 }
 
-async fn listen_for_stop(stop: StopSignal) {
+pub(crate) async fn listen_for_stop(stop: StopSignal) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -287,7 +290,7 @@ async fn listen_for_stop(stop: StopSignal) {
 }
 
 /// The hook of `--die-at`.
-fn steps(die_at: Option<&str>) -> Result<Arc<dyn Fn(EpochStep) + Send + Sync>> {
+pub(crate) fn steps(die_at: Option<&str>) -> Result<Arc<dyn Fn(EpochStep) + Send + Sync>> {
     let Some(text) = die_at else { return Ok(Arc::new(|_| {})) };
     let (name, nth) = match text.split_once(':') {
         Some((name, nth)) => (name, nth.parse::<u64>().ok()),

@@ -32,7 +32,7 @@ pub fn load(args: &ScriptArgs, local: Option<LocalTarget>) -> Result<Loaded, u8>
     }
 }
 
-fn parse_settings(given: &[String]) -> Result<Vec<(String, String)>, u8> {
+pub fn parse_settings(given: &[String]) -> Result<Vec<(String, String)>, u8> {
     given
         .iter()
         .map(|text| match text.split_once('=') {

@@ -50,7 +50,7 @@ impl Summary {
         process_started_ms: i64,
         error: Option<String>,
     ) -> Self {
-        let first = status.tables.iter().map(|t| t.first_visible_ms.load(Relaxed)).filter(|ms| *ms > 0).min();
+        let first = status.tables().iter().map(|t| t.first_visible_ms.load(Relaxed)).filter(|ms| *ms > 0).min();
         Self {
             job: status.name.clone(),
             status: ended,
@@ -64,7 +64,7 @@ impl Summary {
                     errors: s.errors.load(Relaxed),
                 })
                 .collect(),
-            tables: (status.tables.iter())
+            tables: (status.tables().iter())
                 .map(|t| TableSummary {
                     table: t.name.clone(),
                     rows: t.rows.load(Relaxed),

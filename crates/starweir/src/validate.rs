@@ -10,6 +10,9 @@ use crate::plan::build_all;
 use crate::{report, script};
 
 pub async fn command(args: ValidateArgs) -> u8 {
+    if crate::pipeline::is_pipeline(&args.script.script) {
+        return crate::pipeline::validate(args).await;
+    }
     let loaded = match script::load(&args.script, None) {
         Ok(loaded) => loaded,
         Err(code) => return code,

@@ -12,6 +12,7 @@
 mod journal;
 mod labels;
 mod options;
+pub mod pipeline;
 mod rows;
 mod sink;
 pub mod target;

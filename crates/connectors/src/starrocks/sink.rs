@@ -1,6 +1,7 @@
 //! A StarRocks table as a sink: checks, labels, recovery.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,11 +34,26 @@ pub(super) struct StarRocksSink {
     zone: chrono_tz::Tz,
 }
 
+/// What outlives the sinks of one table within a process: a table that changes its shape gets a new sink.
+#[derive(Default)]
+pub(super) struct History {
+    /// Commits begun with at-least-once delivery; each has a label of its own.
+    commits: AtomicU64,
+}
+
+impl History {
+    /// The number of the next commit, from 1.
+    pub(super) fn next_commit(&self) -> u64 {
+        self.commits.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
 /// What the sink and its writers have in common.
 pub(super) struct Shared {
     pub options: SinkOptions,
     pub client: Client,
     pub counters: Arc<TableCounters>,
+    pub history: Arc<History>,
     /// The real table, once checked.
     pub found: Mutex<Option<TableDescription>>,
     /// What was decided after the server's version was seen.
@@ -136,11 +152,21 @@ fn merge_columns(users: &str, encoders: &str) -> String {
 
 impl StarRocksSink {
     pub(super) fn new(request: &SinkRequest<'_>, options: SinkOptions) -> Result<Self> {
+        let counters = TableCounters::named(options.table.to_string());
+        Self::with_history(request, options, counters, Arc::default())
+    }
+
+    /// A sink that goes on counting where an earlier one of the same table stopped.
+    pub(super) fn with_history(
+        request: &SinkRequest<'_>,
+        options: SinkOptions,
+        counters: Arc<TableCounters>,
+        history: Arc<History>,
+    ) -> Result<Self> {
         let zone = request.zone.parse().map_err(|_| Error::user(format!("'{}' is not a time zone", request.zone)))?;
         let client = Client::new(options.client.clone())?;
-        let counters = TableCounters::named(options.table.to_string());
         let delivery = Mutex::new(options.delivery);
-        let shared = Shared { client, counters, options, found: Mutex::new(None), delivery };
+        let shared = Shared { client, counters, history, options, found: Mutex::new(None), delivery };
         Ok(Self { shared: Arc::new(shared), schema: request.schema.clone(), changelog: request.changelog, zone })
     }
 

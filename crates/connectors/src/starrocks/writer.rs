@@ -130,7 +130,6 @@ pub(super) struct LoadWriter {
     headers: Vec<(String, String)>,
     buffer: Buffer,
     due: Due,
-    commits: u64,
 }
 
 impl LoadWriter {
@@ -143,7 +142,6 @@ impl LoadWriter {
             headers,
             buffer: Buffer::default(),
             due: Due::new(),
-            commits: 0,
         }
     }
 
@@ -157,10 +155,10 @@ impl LoadWriter {
             self.due.committed(None);
             return Ok(());
         }
-        self.commits += 1;
+        let number = self.shared.history.next_commit();
         let request = LoadRequest {
             table: self.shared.options.table.clone(),
-            label: self.labels.of_commit(self.commits, self.generation),
+            label: self.labels.of_commit(number, self.generation),
             headers: self.headers.clone(),
             body: Body::new(buffer.chunks),
         };
@@ -218,7 +216,6 @@ pub(super) struct TransactionWriter {
     open: Option<Open>,
     /// The epoch whose rows come now.
     epoch: Epoch,
-    commits: u64,
     congestion: Option<Congestion>,
     exactly_once: bool,
 }
@@ -241,7 +238,6 @@ impl TransactionWriter {
             due: Due::new(),
             open: None,
             epoch,
-            commits: 0,
             congestion: None,
         }
     }
@@ -250,8 +246,8 @@ impl TransactionWriter {
         if self.exactly_once {
             return self.labels.of_epoch(self.epoch, self.generation);
         }
-        self.commits += 1;
-        self.labels.of_commit(self.commits, self.generation)
+        let number = self.shared.history.next_commit();
+        self.labels.of_commit(number, self.generation)
     }
 
     /// Sends what is buffered into the transaction, beginning it first.

@@ -3,8 +3,15 @@
 //! Each module runs one folder of the cases. A folder or file that is missing is no error: any directory in this
 //! layout is taken.
 
+mod definitions;
+mod evolution;
+mod mysql_ddl;
 mod notation;
+mod pipelines;
+mod routes;
+mod starrocks_sink;
 mod transform;
+mod types;
 
 use std::path::Path;
 
@@ -48,6 +55,13 @@ fn run_file(
 /// Runs every folder of the suite that the directory has.
 pub fn run(directory: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> {
     let mut cases = Vec::new();
+    definitions::run(directory, filter, &mut cases)?;
+    evolution::run(directory, filter, &mut cases)?;
+    pipelines::run(directory, filter, &mut cases)?;
+    routes::run(directory, filter, &mut cases)?;
+    starrocks_sink::run(directory, filter, &mut cases)?;
     transform::run(directory, filter, &mut cases)?;
+    mysql_ddl::run(directory, filter, &mut cases)?;
+    types::run(directory, filter, &mut cases)?;
     Ok(cases)
 }

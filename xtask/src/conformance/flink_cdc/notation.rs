@@ -14,9 +14,15 @@ type Result<T> = anyhow::Result<T>;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     Schema(SchemaChange),
-    Change { table: TableId, change: RowChange },
+    Change {
+        table: TableId,
+        change: RowChange,
+    },
     /// Tables to flush and the kind of change that asked for it.
-    Flush { tables: Vec<TableId>, by: String },
+    Flush {
+        tables: Vec<TableId>,
+        by: String,
+    },
 }
 
 pub fn text<'a>(json: &'a Json, key: &str) -> Result<&'a str> {
@@ -56,7 +62,9 @@ pub fn column(json: &Json) -> Result<TableColumn> {
 
 fn string_pairs(json: &Json) -> Vec<(String, String)> {
     json.as_object()
-        .map(|map| map.iter().map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect())
+        .map(|map| {
+            map.iter().map(|(k, v)| (k.clone(), v.as_str().map_or_else(|| v.to_string(), str::to_owned))).collect()
+        })
         .unwrap_or_default()
 }
 
@@ -215,14 +223,11 @@ pub fn value(json: &Json, data_type: &DataType) -> Result<Value> {
             Value::Array(list()?.iter().map(|item| value(item, element)).collect::<Result<_>>()?)
         }
         LogicalType::Map(key, of) => Value::Map(
-            list()?
-                .iter()
-                .map(|pair| Ok((value(&pair[0], key)?, value(&pair[1], of)?)))
-                .collect::<Result<_>>()?,
+            list()?.iter().map(|pair| Ok((value(&pair[0], key)?, value(&pair[1], of)?))).collect::<Result<_>>()?,
         ),
-        LogicalType::Row(fields) => Value::Row(
-            list()?.iter().zip(fields).map(|(item, f)| value(item, &f.data_type)).collect::<Result<_>>()?,
-        ),
+        LogicalType::Row(fields) => {
+            Value::Row(list()?.iter().zip(fields).map(|(item, f)| value(item, &f.data_type)).collect::<Result<_>>()?)
+        }
         LogicalType::Variant => Value::Variant(sorted(&json["$variant"]).to_string()),
         other => bail!("values of type {other} are not written in cases"),
     })

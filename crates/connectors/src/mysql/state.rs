@@ -1,0 +1,73 @@
+//! What another attempt needs: plain data, kept in the job's own state.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use starweir_formats::mysql::Table;
+use starweir_model::{Error, Offset, Result};
+
+use super::position::Place;
+use super::snapshot::TableSnapshot;
+
+const VERSION: u32 = 1;
+
+/// A table with the shape in force at the saved place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct SavedTable {
+    pub database: String,
+    pub name: String,
+    pub shape: Table,
+}
+
+/// What is left of a table's snapshot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct SavedSnapshot {
+    pub database: String,
+    pub name: String,
+    #[serde(flatten)]
+    pub left: TableSnapshot,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Saved {
+    version: u32,
+    /// Everything up to here was given out.
+    pub seen: Place,
+    /// Where the stream has to be asked for, when that is earlier: a prepared XA transaction is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Place>,
+    /// A list of [`SavedTable`]; written only when it changes.
+    pub tables: Box<RawValue>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<SavedSnapshot>,
+    #[serde(default)]
+    pub finished: bool,
+}
+
+impl Saved {
+    pub fn new(
+        seen: Place,
+        resume: Option<Place>,
+        tables: Box<RawValue>,
+        snapshots: Vec<SavedSnapshot>,
+        finished: bool,
+    ) -> Self {
+        Self { version: VERSION, seen, resume, tables, snapshots, finished }
+    }
+
+    pub fn read(offset: &Offset) -> Result<Self> {
+        let damaged = || Error::internal("the saved state of a MySQL capture cannot be read");
+        let saved: Saved = serde_json::from_str(&offset.0).map_err(|e| damaged().with_source(e))?;
+        if saved.version == VERSION { Ok(saved) } else { Err(damaged()) }
+    }
+
+    pub fn shapes(&self) -> Result<Vec<SavedTable>> {
+        serde_json::from_str(self.tables.get()).map_err(|e| {
+            Error::internal("the tables in the saved state of a MySQL capture cannot be read").with_source(e)
+        })
+    }
+
+    pub fn write(&self) -> Result<Offset> {
+        let text = serde_json::to_string(self);
+        Ok(Offset(text.map_err(|e| Error::internal("the state of a MySQL capture cannot be written").with_source(e))?))
+    }
+}
