@@ -327,10 +327,12 @@ impl<'a> Scope<'a> {
         Ok(done(Node::Arithmetic { op, operands, to: L::BigInt }, of, text))
     }
 
-    /// The type arithmetic is done in: decimals keep all the digits of their factors until a column cuts them.
+    /// The type arithmetic is done in: decimals keep all the digits of their factors until a column cuts them, small
+    /// integers are calculated with as Java does.
     fn wide(&self, op: char, to: L) -> L {
         match to {
             L::Decimal(_, scale) if op == '*' => L::Decimal(38, scale),
+            L::TinyInt | L::SmallInt => L::Int,
             other => other,
         }
     }

@@ -112,6 +112,8 @@ fn expressions_have_the_types_and_values_of_upstream() {
         ("ratio * 2", "DOUBLE 5.0", "DOUBLE null"),
         ("price * 2", "DECIMAL(19, 2) 24.68", "DECIMAL(19, 2) null"),
         ("-age", "INT -17", "INT null"),
+        ("CAST(CAST(age AS TINYINT) * CAST(age AS TINYINT) AS INT)", "INT 289", "INT null"),
+        ("CAST(age AS TINYINT) * CAST(age AS TINYINT)", "TINYINT 33", "TINYINT null"),
         ("2147483647 + 1", "INT -2147483648", "INT -2147483648"),
         ("name || '-' || age", "STRING Alice-17", "STRING null-null"),
         ("name = 'Alice'", "BOOLEAN true", "BOOLEAN false"),
