@@ -37,3 +37,4 @@ pub use plan::{
     WatermarkSpec, describe_changes,
 };
 pub use session::{CatalogDef, Explained, ExternalCatalogs, Outcome, Relation, Session, ViewDef};
+pub use stack::with_room;

@@ -8,7 +8,7 @@ const STACK_BYTES: usize = 64 << 20;
 pub(crate) const SHALLOW: usize = 8;
 
 /// Runs `f`, on a large stack when `nesting` is deep. Without a thread to be had it runs in place.
-pub(crate) fn with_room<R: Send>(nesting: usize, f: impl FnOnce() -> R + Send) -> R {
+pub fn with_room<R: Send>(nesting: usize, f: impl FnOnce() -> R + Send) -> R {
     if nesting <= SHALLOW {
         return f();
     }

@@ -1,7 +1,7 @@
 //! From syntax to [`Node`]s: names become column indices, every expression gets its type, and conversions are put in
 //! where an operator needs them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use starweir_model::{DataType, Error, Field, LogicalType as L, Result, TableColumn, Value};
 use starweir_sql::ast::{BinaryOp, Expr, ExprKind, IsWhat, LikeKind, Name, TrimSide};
@@ -16,9 +16,6 @@ use super::unparse::{self, Text};
 
 /// The table's name inside of expressions.
 pub(super) const TABLE: &str = "TB";
-
-/// Expressions inside expressions; deeper ones are refused.
-const DEPTH_MAX: usize = 400;
 
 /// A compiled expression with its type and its text.
 #[derive(Debug, Clone)]
@@ -50,7 +47,6 @@ pub(super) struct Scope<'a> {
     pub filter: bool,
     /// Names of columns in the order of their first mention.
     pub names: RefCell<Vec<String>>,
-    depth: Cell<usize>,
 }
 
 /// Type of a metadata column every table has.
@@ -73,20 +69,10 @@ impl<'a> Scope<'a> {
         types: TypeSystem,
     ) -> Self {
         let filter = false;
-        Self { columns, outputs, metadata, udfs, types, filter, names: RefCell::default(), depth: Cell::new(0) }
+        Self { columns, outputs, metadata, udfs, types, filter, names: RefCell::default() }
     }
 
     pub fn bind(&self, expr: &Expr) -> Result<Bound> {
-        self.depth.set(self.depth.get() + 1);
-        if self.depth.get() > DEPTH_MAX {
-            return Err(Error::user("an expression is nested too deeply"));
-        }
-        let bound = self.dispatch(expr);
-        self.depth.set(self.depth.get() - 1);
-        bound
-    }
-
-    fn dispatch(&self, expr: &Expr) -> Result<Bound> {
         match &expr.kind {
             ExprKind::Name(name) => self.name(name),
             ExprKind::Number(_)
@@ -341,10 +327,12 @@ impl<'a> Scope<'a> {
         Ok(done(Node::Arithmetic { op, operands, to: L::BigInt }, of, text))
     }
 
-    /// The type arithmetic is done in: decimals keep all the digits of their factors until a column cuts them.
+    /// The type arithmetic is done in: decimals keep all the digits of their factors until a column cuts them, small
+    /// integers are calculated with as Java does.
     fn wide(&self, op: char, to: L) -> L {
         match to {
             L::Decimal(_, scale) if op == '*' => L::Decimal(38, scale),
+            L::TinyInt | L::SmallInt => L::Int,
             other => other,
         }
     }

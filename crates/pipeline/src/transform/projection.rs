@@ -2,14 +2,17 @@
 
 use std::fmt::Write as _;
 
-use starweir_model::{Error, Result};
+use starweir_model::{DataType, Error, Result};
 use starweir_sql::ast::{Expr, ExprKind};
-use starweir_sql::{Diagnostic, parse_expression, parse_projection};
+use starweir_sql::{Diagnostic, parse_expression, parse_projection, with_room};
 
 use super::bind::metadata_column;
 use super::matching::Selector;
 use super::rule::TransformRule;
 use super::udf::Udf;
+
+/// Expressions inside expressions; deeper ones are refused.
+const DEPTH_MAX: usize = 400;
 
 /// An item of a projection.
 #[derive(Debug, Clone)]
@@ -36,19 +39,32 @@ pub(super) struct Rule {
     pub partition_keys: Vec<String>,
     pub options: Vec<(String, String)>,
     pub soft_delete: bool,
+    /// How deep its expressions nest.
+    pub depth: usize,
 }
 
 impl Rule {
     /// # Errors
     /// When a text can not be read, or names what there is not.
-    pub fn new(rule: &TransformRule, metadata: &[(String, starweir_model::DataType)], udfs: &[Udf]) -> Result<Self> {
+    pub fn new(rule: &TransformRule, metadata: &[(String, DataType)], udfs: &[Udf]) -> Result<Self> {
+        // How deep the text nests is only known afterwards.
+        with_room(usize::MAX, || Self::parse(rule, metadata, udfs))
+    }
+
+    fn parse(rule: &TransformRule, metadata: &[(String, DataType)], udfs: &[Udf]) -> Result<Self> {
         let about = |error: Error| error.context(format!("the transform of '{}' can not be used", rule.source_table));
         let projection = given(rule.projection.as_deref());
         let filter = given(rule.filter.as_deref());
         let items = projection.map(|text| items(text, metadata)).transpose().map_err(about)?;
         let parsed = filter.map(|text| parse_expression(text).map_err(|d| unparsed("filter", text, &d)));
         let parsed = parsed.transpose().map_err(about)?;
+        let mut deepest = 0;
         for expr in items.iter().flatten().filter_map(Item::expr).chain(&parsed) {
+            deepest = deepest.max(depth(expr));
+            if deepest > DEPTH_MAX {
+                let error = Error::user(format!("expressions may be nested {DEPTH_MAX} deep at most"));
+                return Err(about(error));
+            }
             check_functions(expr, udfs).map_err(about)?;
         }
         Ok(Self {
@@ -59,6 +75,7 @@ impl Rule {
             primary_keys: keys(rule.primary_keys.as_deref()),
             partition_keys: keys(rule.partition_keys.as_deref()),
             options: options(rule).map_err(about)?,
+            depth: deepest,
             soft_delete: match given(rule.converter_after_transform.as_deref()) {
                 None => false,
                 Some(name) if name.trim().eq_ignore_ascii_case("SOFT_DELETE") => true,
@@ -104,7 +121,7 @@ fn unparsed(what: &str, text: &str, diagnostic: &Diagnostic) -> Error {
     }
 }
 
-fn items(text: &str, metadata: &[(String, starweir_model::DataType)]) -> Result<Vec<Item>> {
+fn items(text: &str, metadata: &[(String, DataType)]) -> Result<Vec<Item>> {
     let parsed = parse_projection(text).map_err(|d| unparsed("projection", text, &d))?;
     let mut items = Vec::with_capacity(parsed.len());
     for item in parsed {
@@ -175,6 +192,12 @@ fn check_functions(expr: &Expr, udfs: &[Udf]) -> Result<()> {
         }
     });
     result
+}
+
+fn depth(expr: &Expr) -> usize {
+    let mut below = 0;
+    children(expr, &mut |child| below = below.max(depth(child)));
+    below + 1
 }
 
 /// Names of the columns an expression mentions.

@@ -2,6 +2,7 @@
 
 use starweir_model::{Error, Result, RowChange, TableColumn, TableId, TableSchema, Value};
 use starweir_sql::ast::ExprKind;
+use starweir_sql::with_room;
 
 use super::bind::{Output, Scope};
 use super::cast;
@@ -10,6 +11,9 @@ use super::projection::{Item, Rule, mentioned};
 use super::transformer::Compiler;
 use super::types;
 use crate::print;
+
+/// Rules that nest deeper than this are evaluated on a larger stack.
+const SHALLOW: usize = 64;
 
 /// Where a column of the output comes from.
 #[derive(Debug, Clone)]
@@ -60,6 +64,10 @@ impl Table {
     /// # Errors
     /// When the rule mentions columns there are not, or functions and types that do not fit.
     pub fn compile(compiler: &Compiler<'_>, rule: &Rule, id: &TableId, before: TableSchema) -> Result<Self> {
+        with_room(rule.depth, || Self::compile_here(compiler, rule, id, before))
+    }
+
+    fn compile_here(compiler: &Compiler<'_>, rule: &Rule, id: &TableId, before: TableSchema) -> Result<Self> {
         let mentioned = pre_schema(rule, &before);
         let event = || format!("CreateTableEvent{{tableId={id}, schema={}}}", print::table_schema(&mentioned));
         let projected = project(compiler, rule, &before).map_err(|e| failed(e, &event(), id, None))?;
@@ -72,6 +80,13 @@ impl Table {
 
     /// The projected row, or None when the filter does not let it through.
     pub fn image(&self, id: &TableId, rule: &Rule, frame: &Frame<'_>) -> Result<Option<Vec<Value>>> {
+        if rule.depth <= SHALLOW {
+            return self.image_here(id, rule, frame);
+        }
+        with_room(rule.depth, || self.image_here(id, rule, frame))
+    }
+
+    fn image_here(&self, id: &TableId, rule: &Rule, frame: &Frame<'_>) -> Result<Option<Vec<Value>>> {
         let filter = match &self.filter {
             None => None,
             Some(Ok(filter)) => Some(filter),

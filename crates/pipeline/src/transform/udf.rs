@@ -153,7 +153,7 @@ fn format(args: &[Cow<'_, Value>], _: &Env) -> Result<Value> {
         let zeros = digits.starts_with('0');
         let width: usize = match digits.trim_start_matches('0') {
             "" => 0,
-            width => width.parse::<usize>().map_err(|_| refused())?.min(WIDTH_MAX),
+            width => (width.parse::<i32>().map_err(|_| refused())? as usize).min(WIDTH_MAX),
         };
         let mut text = converted(value, conversion, precision)
             .ok_or_else(|| Error::data(format!("{conversion} != {}", java_class(value))))?;
