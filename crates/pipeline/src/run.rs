@@ -140,6 +140,9 @@ impl Attempt for Pipeline<'_> {
     async fn attempt(&self, protocol: Protocol<'_>, manifest: Option<Manifest>) -> Result<JobEnd> {
         let schemas = manifest.as_ref().map(saved_schemas).transpose()?.unwrap_or_default();
         let position = manifest.as_ref().and_then(|m| saved(m, POSITION));
+        for sink in protocol.sinks.values() {
+            protocol.status.add_table(sink.counters());
+        }
         if manifest.as_ref().is_some_and(|m| m.finished) {
             return Ok(JobEnd::Finished);
         }

@@ -204,12 +204,7 @@ impl CdcSink for ValuesSink {
             .entry(table.clone())
             .or_insert_with(|| TableCounters::named(table.to_string()))
             .clone();
-        Ok(Arc::new(PrintedTable {
-            table: table.clone(),
-            schema: schema.clone(),
-            print: self.print.clone(),
-            counters,
-        }))
+        Ok(Arc::new(PrintedTable { table: table.clone(), schema: schema.clone(), print: self.print.clone(), counters }))
     }
 
     fn wants_metadata(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Whole runs: the example, restarts, deaths at every step, summaries, metrics.
 
+mod pipelines;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

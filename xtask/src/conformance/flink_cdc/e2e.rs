@@ -37,9 +37,11 @@ pub fn run(directory: &Path, filter: Option<&str>, cases: &mut Vec<Case>) -> any
             if filter.is_some_and(|text| !id.contains(text)) {
                 continue;
             }
-            let needs_server = json["steps"].as_array().into_iter().flatten().any(|step| {
-                step["submit"].as_str().is_some_and(|yaml| yaml.contains("$hostname$"))
-            });
+            let needs_server = json["steps"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|step| step["submit"].as_str().is_some_and(|yaml| yaml.contains("$hostname$")));
             let started = if needs_server {
                 match server.get_or_insert_with(|| Server::start(directory)) {
                     Err(reason) => {
@@ -85,7 +87,12 @@ fn submit(yaml: &str) -> anyhow::Result<Running> {
         .arg(&path)
         .args(["--set", "execution.checkpointing.interval=300ms", "--set", "restart-strategy.type=none"])
         // Upstream's test cluster has it in its global configuration.
-        .args((!yaml.contains("schema.change.behavior:")).then_some(["--set", "pipeline.schema.change.behavior=evolve"]).into_iter().flatten())
+        .args(
+            (!yaml.contains("schema.change.behavior:"))
+                .then_some(["--set", "pipeline.schema.change.behavior=evolve"])
+                .into_iter()
+                .flatten(),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -178,12 +185,11 @@ async fn steps(
             }
         } else if let Some(expected) = step.get("expect_lines").or(step.get("expect_job_log")) {
             let job = running.as_mut().context("nothing was submitted")?;
-            let expected: Vec<String> =
-                texts(expected)?
-                    .iter()
-                    .filter(|line| !is_upstreams_own(line))
-                    .map(|line| ordered_maps(&filled(&plain(line), fill)))
-                    .collect();
+            let expected: Vec<String> = texts(expected)?
+                .iter()
+                .filter(|line| !is_upstreams_own(line))
+                .map(|line| ordered_maps(&filled(&plain(line), fill)))
+                .collect();
             if step.get("expect_job_log").is_some() {
                 continue;
             }
