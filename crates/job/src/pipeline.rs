@@ -278,6 +278,16 @@ pub fn check_meaning(kind: &str, role: &str, config: &Config) -> Result<()> {
     let given = || config.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     match (kind, role) {
         ("starrocks", "sink") => starrocks::StarRocksPipeline::new(given(), "check", "UTC").map(|_| ()).map_err(first),
+        ("mysql", "source") => {
+            let on = |option: &str| config.get(option).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+            if on("scan.binlog.newly-added-table.enabled") && on("scan.newly-added-table.enabled") {
+                return Err(Error::user(
+                    "If both scan.binlog.newly-added-table.enabled and scan.newly-added-table.enabled are true, data \
+                     maybe duplicate after restore",
+                ));
+            }
+            Ok(())
+        }
         ("values", "source") => {
             ValuesSource::new(given(), |path| std::fs::read_to_string(Path::new(path))).map(|_| ()).map_err(first)
         }
@@ -288,6 +298,7 @@ pub fn check_meaning(kind: &str, role: &str, config: &Config) -> Result<()> {
 fn source(definition: &PipelineDef, context: &PipelineContext, batch: bool) -> Result<Arc<dyn CdcSource>> {
     let source = &definition.source;
     check_connector(&source.kind, "source", &source.config)?;
+    check_meaning(&source.kind, "source", &source.config)?;
     let given = source.config.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     match source.kind.as_str() {
         "mysql" => {
@@ -304,6 +315,18 @@ fn source(definition: &PipelineDef, context: &PipelineContext, batch: bool) -> R
         }
         other => Err(Error::internal(format!("source {other} is listed and cannot be built"))),
     }
+}
+
+/// The source that a block's options name, for whoever wants to ask its server.
+///
+/// # Errors
+/// Options that are wrong.
+pub fn build_source(kind: &str, config: &Config, context: &PipelineContext) -> Result<Arc<dyn CdcSource>> {
+    let definition = PipelineDef {
+        source: starweir_pipeline::definition::ConnectorDef { kind: kind.into(), name: None, config: config.clone() },
+        ..PipelineDef::default()
+    };
+    source(&definition, context, false)
 }
 
 fn sink(definition: &PipelineDef, name: &str, zone: &Tz, print: Line) -> Result<Arc<dyn CdcSink>> {

@@ -56,7 +56,18 @@ impl MySqlSource {
         Ok((server, found))
     }
 
-    fn none_found(&self) -> Error {
+    /// Why no table is captured: none matches, or all that match are excluded.
+    async fn none_found(&self, conn: &mut Conn, server: &Server) -> Error {
+        if let Some(exclude) = &self.settings.exclude {
+            let all = Settings { exclude: None, ..(*self.settings).clone() };
+            if selected_tables(conn, server, &all).await.is_ok_and(|found| !found.is_empty()) {
+                return Error::user(format!(
+                    "Cannot find any table with by the option 'tables.exclude'  = {}",
+                    exclude.text()
+                ))
+                .with_hint("every table that 'tables' names is excluded");
+            }
+        }
         Error::user(format!("Cannot find any table by the option 'tables' = {}", self.settings.tables_text))
             .with_hint("patterns are `database.table`; a dot of a regular expression is written `\\.`")
     }
@@ -150,10 +161,10 @@ impl CdcSource for MySqlSource {
         let mut conn = connect(&self.settings).await?;
         let (server, found) = self.look(&mut conn).await?;
         server.place(&mut conn).await?;
-        let _ = conn.disconnect().await;
         if found.is_empty() && !self.settings.new_tables_by_stream {
-            return Err(self.none_found());
+            return Err(self.none_found(&mut conn, &server).await);
         }
+        let _ = conn.disconnect().await;
         let options = self.options(&server);
         Ok(found.iter().map(|(key, f)| (table_id(key), f.to_schema(&options))).collect())
     }
@@ -170,7 +181,7 @@ impl CdcSource for MySqlSource {
         };
         let (server, found) = self.look(&mut conn).await?;
         if found.is_empty() && saved.is_none() && !settings.new_tables_by_stream {
-            return Err(self.none_found());
+            return Err(self.none_found(&mut conn, &server).await);
         }
         let server = Arc::new(server);
         let mut tables = self.tables(&server);

@@ -1,17 +1,30 @@
 //! `starrocks-sink/`: tables, types and rows as the StarRocks sink makes them.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Opts};
 use serde_json::{Value as Json, json};
 use starweir_connectors::starrocks::pipeline::StarRocksPipeline;
 use starweir_connectors::starrocks::pipeline::types::{self, TableOptions};
-use starweir_engine::CdcSink;
-use starweir_model::{ChangeBatch, RowChange, TableId, TableName, TableSchema};
+use starweir_engine::store::LocalStore;
+use starweir_engine::{CdcSink, RestartStrategy, RunOptions, StopSignal};
+use starweir_model::{ChangeBatch, RowChange, SchemaChangeKind, SystemClock, TableId, TableName, TableSchema};
+use starweir_pipeline::evolution::SchemaOperator;
 use starweir_pipeline::evolution::schema::apply;
 use starweir_pipeline::rows::batch_of;
+use starweir_pipeline::run::{PipelineJob, new_status};
+use starweir_pipeline::transform::{TransformSettings, Transformer, Zone};
+use starweir_pipeline::values::ValuesSource;
+use starweir_pipeline::values::events::Event as HandWritten;
+use starweir_pipeline::{Flow, RouteMode, Router, SchemaChangeBehavior};
 use starweir_starrocks::StarRocksType;
 use starweir_starrocks::ddl::{TableDefinition, TableModel};
+use starweir_testkit::free_port;
 
 use super::notation::{self, Event, data_type, event, table_id, text};
 use super::routes::same;
@@ -23,7 +36,133 @@ pub fn run(directory: &Path, filter: Option<&str>, cases: &mut Vec<Case>) -> any
     run_file(directory, "starrocks-sink/tables.jsonl", filter, cases, table)?;
     run_file(directory, "starrocks-sink/functions.jsonl", filter, cases, function)?;
     run_file(directory, "starrocks-sink/metadata-applier.jsonl", filter, cases, applier)?;
-    run_file(directory, "starrocks-sink/json-rows.jsonl", filter, cases, json_rows)
+    run_file(directory, "starrocks-sink/json-rows.jsonl", filter, cases, json_rows)?;
+    let real = "starrocks-sink/real-starrocks.jsonl";
+    if !directory.join(real).is_file()
+        || filter.is_some_and(|text| !"starrocks-sink/real/".contains(text) && !text.contains("starrocks-sink/real"))
+    {
+        return Ok(());
+    }
+    let (mysql, http) = (free_port()?, free_port()?);
+    let mut command = Command::new(crate::binary::starweir(false)?);
+    command.args(["warehouse", "--ephemeral", "--be-port", "0"]).stderr(Stdio::null());
+    command.args(["--mysql-port", &mysql.to_string(), "--http-port", &http.to_string()]);
+    let (_warehouse, _) = starweir_testkit::Server::start("the warehouse", &mut command, "ready")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    run_file(directory, real, filter, cases, |case| runtime.block_on(real_starrocks(case, mysql, http)))
+}
+
+const DATABASE: &str = "starrocks_database";
+
+/// Runs a pipeline of the case's events into the warehouse and looks at the table.
+async fn real_starrocks(case: &Json, mysql: u16, http: u16) -> anyhow::Result<Outcome> {
+    let fail = |e: starweir_model::Error| anyhow!(e.chain());
+    let url = format!("mysql://root@127.0.0.1:{mysql}/");
+    let mut conn = Conn::new(Opts::from_url(&url)?).await?;
+    conn.query_drop(format!("DROP DATABASE IF EXISTS {DATABASE}")).await?;
+    conn.query_drop(format!("CREATE DATABASE {DATABASE}")).await?;
+    if let Some(statements) = case["create_sql"].as_array() {
+        for sql in statements.iter().filter_map(Json::as_str) {
+            conn.query_drop(sql).await?;
+        }
+    } else if let Some(sql) = case["create_sql"].as_str() {
+        conn.query_drop(sql).await?;
+    }
+    let mut schemas: std::collections::HashMap<TableId, TableSchema> = std::collections::HashMap::new();
+    let mut events = Vec::new();
+    for json in case["events"].as_array().context("no events")? {
+        events.push(match event(json, &|table| schemas.get(table).cloned())? {
+            Event::Schema(change) => {
+                let after = apply(schemas.get(change.table()), &change).map_err(fail)?;
+                schemas.insert(change.table().clone(), after);
+                HandWritten::Schema(change)
+            }
+            Event::Change { table, change } => HandWritten::Change { table, change },
+            Event::Flush { .. } => continue,
+        });
+    }
+    let table = schemas.keys().next().context("no table")?.clone();
+    let mut given: Vec<(String, String)> = vec![
+        ("jdbc-url".into(), format!("jdbc:mysql://127.0.0.1:{mysql}")),
+        ("load-url".into(), format!("127.0.0.1:{http}")),
+        ("username".into(), "root".into()),
+        ("password".into(), String::new()),
+        ("table.create.properties.replication_num".into(), "1".into()),
+    ];
+    for (key, value) in case["config"].as_object().into_iter().flatten() {
+        given.push((key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+    }
+    let sink = StarRocksPipeline::new(given.iter().map(|(k, v)| (k.as_str(), v.as_str())), "case", "UTC")
+        .map_err(|errors| anyhow!("{}", errors.iter().map(|e| e.message.clone()).collect::<Vec<_>>().join("; ")))?;
+    let job = PipelineJob {
+        name: "case".into(),
+        source: Arc::new(ValuesSource::of("values case", events)),
+        sink: Arc::new(sink),
+        flow: Arc::new(|state| {
+            let settings = TransformSettings::new(Zone::Region(chrono_tz::UTC), Arc::new(SystemClock));
+            let operator = SchemaOperator::new(
+                Router::new(&[], RouteMode::default())?,
+                SchemaChangeBehavior::Evolve,
+                SchemaChangeKind::ALL.to_vec(),
+                chrono_tz::UTC,
+                state,
+            );
+            Ok(Flow::new(Transformer::new(&[], &[], settings)?, operator))
+        }),
+        plan: Vec::new(),
+        batch: false,
+    };
+    let folder = tempfile::tempdir()?;
+    let store = LocalStore::open(folder.path()).map_err(fail)?;
+    let options = RunOptions {
+        checkpoint_interval: Duration::from_secs(5),
+        checkpoint_pause_min: Duration::ZERO,
+        parallelism: 1,
+        restart: RestartStrategy::None,
+        clock: Arc::new(SystemClock),
+        new_job_id: format!("{:08x}", crc32fast::hash(text(case, "id")?.as_bytes())),
+        fresh: false,
+        stop: StopSignal::default(),
+        note: Arc::new(|_| {}),
+        at_step: Arc::new(|_| {}),
+    };
+    let status = new_status(&job, &options);
+    let ran = starweir_pipeline::run::run(&job, &store, &status, &options).await;
+    if case["expect_job_failure"] == true {
+        return Ok(if ran.is_err() { Ok(()) } else { Err("the job did not fail".into()) });
+    }
+    if let Err(error) = ran {
+        return Ok(Err(format!("failed: {}", error.chain())));
+    }
+    let name = format!("`{DATABASE}`.`{}`", table.table);
+    let shown = |row: mysql_async::Row, limit: usize| {
+        let cell = |at: usize| match row.as_ref(at) {
+            None | Some(mysql_async::Value::NULL) => "null".to_owned(),
+            Some(_) => row.get::<Option<String>, _>(at).flatten().unwrap_or_default(),
+        };
+        (0..row.len().min(limit)).map(cell).collect::<Vec<_>>().join(" | ")
+    };
+    if let Some(expected) = case["expect_query_error"].as_str() {
+        let answer = conn.query::<mysql_async::Row, _>(format!("SELECT * FROM {name}")).await;
+        return Ok(match answer {
+            Ok(_) => Err("the table is still there".into()),
+            Err(error) if error.to_string().contains(expected.trim_end_matches('.')) => Ok(()),
+            Err(error) => Err(format!("asked with: {error}")),
+        });
+    }
+    let (sql, key, limit) = if case["expect_description"].is_array() {
+        (format!("DESC {name}"), "expect_description", 5)
+    } else {
+        (format!("SELECT * FROM {name}"), "expect_rows", usize::MAX)
+    };
+    let rows: Vec<mysql_async::Row> = conn.query(sql).await?;
+    let mut got: Vec<String> = rows.into_iter().map(|row| shown(row, limit)).collect();
+    let mut expected = notation::texts(&case[key])?;
+    if case["ordered"] != true {
+        got.sort();
+        expected.sort();
+    }
+    Ok(same(&got, &expected))
 }
 
 fn options(config: &Json, bytes_per_character: &Json) -> TableOptions {
