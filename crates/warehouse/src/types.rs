@@ -285,6 +285,22 @@ impl SqlType {
         }
     }
 
+    /// The smallest type an integer fits in, as a number in a statement has it.
+    pub fn of_integer(v: &crate::value::Value) -> Option<SqlType> {
+        let crate::value::Value::Int(v) = v else { return None };
+        Some(if i8::try_from(*v).is_ok() {
+            Self::TinyInt
+        } else if i16::try_from(*v).is_ok() {
+            Self::SmallInt
+        } else if i32::try_from(*v).is_ok() {
+            Self::Int
+        } else if i64::try_from(*v).is_ok() {
+            Self::BigInt
+        } else {
+            Self::LargeInt
+        })
+    }
+
     pub fn is_integer(&self) -> bool {
         matches!(self, Self::TinyInt | Self::SmallInt | Self::Int | Self::BigInt | Self::LargeInt)
     }

@@ -752,10 +752,9 @@ fn set(c: &mut Cursor<'_>) -> SqlResult<Statement> {
     }
     let mut out = Vec::new();
     loop {
-        for scope in ["GLOBAL", "SESSION", "LOCAL", "VERBOSE", "PERSIST"] {
-            if c.is_word(0, scope) {
-                c.at += 1;
-            }
+        let global = c.eat(&["GLOBAL"]);
+        for scope in ["SESSION", "LOCAL", "VERBOSE", "PERSIST"] {
+            c.eat(&[scope]);
         }
         if c.eat(&["TRANSACTION"]) {
             c.rest();
@@ -782,7 +781,7 @@ fn set(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             // `utf8mb4`, `ON`, `DEFAULT` and the like: a word stands for itself.
             Ok::<_, SqlError>(ast::Expr::value(ast::Value::SingleQuotedString(c.text_since(from).to_string())))
         })?;
-        out.push((name, value));
+        out.push((if global { format!("@@global.{name}") } else { name }, value));
         if !c.eat_token(&Token::Comma) {
             break;
         }

@@ -155,10 +155,12 @@ impl Planner {
     ) -> SqlResult<(LogicalPlan, Vec<String>)> {
         let mut query = query.clone();
         let names = output_names(&query);
+        super::lateral::check(&query)?;
         Rewriter::new(scope.facts, params).query(&mut query)?;
         unique_items(&mut query.body);
         let provider = Provider { planner: self, scope };
         let plan = SqlToRel::new_with_options(&provider, parser_options()).query_to_plan_with_schema(query)?;
+        let plan = super::lateral::resolve(plan)?;
         let names = complete_names(names, &plan);
         Ok((plan, names))
     }
@@ -431,11 +433,7 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
-        let name = match name {
-            "array_map" | "transform" => "array_transform",
-            other => other,
-        };
-        self.planner.state.higher_order_functions().get(name).cloned()
+        functions::lambda::function(name)
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
@@ -492,6 +490,7 @@ impl Provider<'_> {
         };
         let provider = Provider { planner: self.planner, scope: &scope };
         let plan = SqlToRel::new_with_options(&provider, parser_options()).query_to_plan_with_schema(*query)?;
+        let plan = super::lateral::resolve(plan)?;
         // The view's own names for the columns.
         let mut items = Vec::new();
         for (i, (column, field)) in def.columns.iter().zip(plan.schema().columns()).enumerate() {
@@ -564,6 +563,22 @@ fn comparison_type(a: &SqlType, b: &SqlType) -> Option<SqlType> {
     }
 }
 
+/// A whole number as written has the smallest type it fits in; the planner makes all BIGINT.
+fn narrow(e: Expr) -> Expr {
+    use datafusion::common::ScalarValue as S;
+    match &e {
+        Expr::Literal(S::Int64(Some(n)), None) => {
+            let n = *n;
+            let small = i8::try_from(n)
+                .map(S::from)
+                .or_else(|_| i16::try_from(n).map(S::from))
+                .or_else(|_| i32::try_from(n).map(S::from));
+            small.map_or(e, |s| Expr::Literal(s, None))
+        }
+        _ => e,
+    }
+}
+
 fn literal_text(e: &Expr) -> Option<String> {
     match e {
         Expr::Literal(datafusion::common::ScalarValue::Utf8(Some(t)), _) => Some(t.clone()),
@@ -622,7 +637,7 @@ impl ExprPlanner for StarRocksExpressions {
             _ => None,
         };
         if let Some(name) = arithmetic {
-            return Ok(PlannerResult::Planned(udf(name, vec![e.left, e.right])?));
+            return Ok(PlannerResult::Planned(udf(name, vec![narrow(e.left), narrow(e.right)])?));
         }
         let comparison = match e.op {
             Op::Eq => Some(Operator::Eq),

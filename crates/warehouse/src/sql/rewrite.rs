@@ -109,7 +109,7 @@ fn lower(ident: &mut Ident) {
     ident.quote_style = Some('`');
 }
 
-fn arg_exprs(f: &Function) -> Vec<Expr> {
+pub fn arg_exprs(f: &Function) -> Vec<Expr> {
     match &f.args {
         FunctionArguments::List(list) => list
             .args
@@ -240,36 +240,29 @@ impl VisitorMut for Rewriter<'_> {
                 None
             }
             TableFactor::Table { name, args: Some(args), alias, .. } => {
-                let function = name.to_string().to_lowercase().replace('`', "");
-                let exprs: Vec<Expr> = args
-                    .args
-                    .iter()
-                    .filter_map(|a| match a {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
-                        _ => None,
-                    })
-                    .collect();
-                table_function(&function, exprs, alias.clone())
+                Some(super::table_function::factor(&plain_name(name), &args.args, alias.clone()))
             }
             TableFactor::Function { name, args, alias, .. } => {
-                let function = name.to_string().to_lowercase().replace('`', "");
-                let exprs: Vec<Expr> = args
-                    .iter()
-                    .filter_map(|a| match a {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
-                        _ => None,
-                    })
-                    .collect();
-                table_function(&function, exprs, alias.clone())
+                Some(super::table_function::factor(&plain_name(name), args, alias.clone()))
             }
             TableFactor::TableFunction { expr: Expr::Function(f), alias } => {
-                let function = f.name.to_string().to_lowercase().replace('`', "");
-                table_function(&function, arg_exprs(f), alias.clone())
+                let args = match &f.args {
+                    FunctionArguments::List(list) => list.args.as_slice(),
+                    _ => &[],
+                };
+                Some(super::table_function::factor(&plain_name(&f.name), args, alias.clone()))
+            }
+            TableFactor::UNNEST { array_exprs, alias, .. } => {
+                let args: Vec<FunctionArg> =
+                    array_exprs.iter().map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e.clone()))).collect();
+                Some(super::table_function::factor("unnest", &args, alias.clone()))
             }
             _ => None,
         };
-        if let Some(next) = next {
-            *factor = next;
+        match next {
+            Some(Ok(next)) => *factor = next,
+            Some(Err(e)) => return ControlFlow::Break(e),
+            None => {}
         }
         if let TableFactor::Derived { subquery, alias: Some(alias), .. } = factor {
             // Columns of a VALUES list are called column_0, column_1 …
@@ -312,45 +305,9 @@ impl VisitorMut for Rewriter<'_> {
     }
 }
 
-fn table_function(name: &str, args: Vec<Expr>, alias: Option<TableAlias>) -> Option<TableFactor> {
-    match name {
-        "unnest" => Some(TableFactor::UNNEST {
-            alias: Some(match alias {
-                Some(mut a) => {
-                    if a.columns.is_empty() && args.len() == 1 {
-                        a.columns =
-                            vec![TableAliasColumnDef { name: Ident::with_quote('`', "unnest"), data_type: None }];
-                    }
-                    a
-                }
-                None => TableAlias {
-                    explicit: true,
-                    name: Ident::with_quote('`', "unnest"),
-                    columns: vec![TableAliasColumnDef { name: Ident::with_quote('`', "unnest"), data_type: None }],
-                    at: None,
-                },
-            }),
-            array_exprs: args,
-            with_offset: false,
-            with_offset_alias: None,
-            with_ordinality: false,
-        }),
-        _ => Some(TableFactor::Table {
-            name: ObjectName::from(vec![Ident::with_quote('`', name)]),
-            alias,
-            args: Some(TableFunctionArgs {
-                args: args.into_iter().map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).collect(),
-                settings: None,
-            }),
-            with_hints: Vec::new(),
-            version: None,
-            with_ordinality: false,
-            partitions: Vec::new(),
-            json_path: None,
-            sample: None,
-            index_hints: Vec::new(),
-        }),
-    }
+/// A function's name as the tables of functions have it.
+fn plain_name(name: &ObjectName) -> String {
+    name.to_string().to_lowercase().replace('`', "")
 }
 
 impl Rewriter<'_> {
@@ -574,9 +531,27 @@ impl Rewriter<'_> {
                 }
                 Some(out)
             }
-            Expr::Function(f) => self.function(f),
+            Expr::Function(f) => {
+                let name = f.name.to_string().to_lowercase().replace('`', "");
+                if let Some(e) = super::functions::lambda::rewrite(&name, &arg_exprs(f))? {
+                    return Ok(Some(e));
+                }
+                let legacy = self.facts.variable("sql_mode", false).as_text().is_some_and(|m| group_concat_legacy(&m));
+                let longest = match self.facts.variable("group_concat_max_len", false) {
+                    SqlValue::Null => None,
+                    v => Some(literal(&v)),
+                };
+                match super::functions::aggregate::ordered::rewrite(&name, f, legacy, longest)? {
+                    Some(e) => Some(e),
+                    None => self.function(f),
+                }
+            }
             _ => None,
         })
+    }
+
+    fn time_zone(&self) -> Expr {
+        text(self.facts.variable("time_zone", false).as_text().unwrap_or_else(|| "UTC".into()))
     }
 
     fn function(&mut self, f: &mut Function) -> Option<Expr> {
@@ -596,12 +571,20 @@ impl Rewriter<'_> {
                 conditions: vec![CaseWhen { condition: truth(args[0].clone()), result: args[1].clone() }],
                 else_result: Some(Box::new(args[2].clone())),
             }),
+            // What depends on the session's time zone is given it.
+            "from_unixtime" | "from_unixtime_ms" | "unix_timestamp" if !args.is_empty() => {
+                let mut args = args;
+                args.push(self.time_zone());
+                Some(call(&format!("__{name}"), args))
+            }
+            "jodatime_format" | "format_datetime" if args.len() == 2 => {
+                let mut args = args;
+                args.push(self.time_zone());
+                Some(call(&name, args))
+            }
             "ifnull" | "nvl" => Some(call("coalesce", args)),
             "isnull" if args.len() == 1 => Some(Expr::IsNull(Box::new(args[0].clone()))),
             "isnotnull" if args.len() == 1 => Some(Expr::IsNotNull(Box::new(args[0].clone()))),
-            "array_map" | "transform" if args.len() == 2 && matches!(args[0], Expr::Lambda(_)) => {
-                Some(call("array_transform", vec![args[1].clone(), args[0].clone()]))
-            }
             "count" if args.is_empty() => {
                 if let FunctionArguments::List(list) = &mut f.args
                     && list.args.is_empty()
@@ -628,6 +611,11 @@ impl Rewriter<'_> {
             }
         }
     }
+}
+
+/// SQL mode GROUP_CONCAT_LEGACY, by name or as its bit.
+fn group_concat_legacy(mode: &str) -> bool {
+    mode.to_uppercase().contains("GROUP_CONCAT_LEGACY") || mode.parse::<u64>().is_ok_and(|m| m & (1 << 36) != 0)
 }
 
 /// A condition that may be a number.

@@ -163,12 +163,13 @@ fn default_variable(name: &str) -> Option<Value> {
 
 impl Session {
     pub fn new(core: Arc<Core>, user: &str) -> Session {
+        let core_globals = core.globals.read().clone();
         Session {
             id: core.next_session(),
             core,
             database: None,
             user: user.to_string(),
-            variables: HashMap::new(),
+            variables: core_globals,
             user_variables: HashMap::new(),
             transaction: None,
             touched: Vec::new(),
@@ -182,7 +183,7 @@ impl Session {
         if let Some(txn) = self.transaction.take() {
             self.core.store.abort(txn, "the connection was reset")?;
         }
-        self.variables.clear();
+        self.variables = self.core.globals.read().clone();
         self.user_variables.clear();
         self.prepared.clear();
         Ok(())
@@ -392,8 +393,15 @@ impl Session {
                     };
                     match lower.strip_prefix("@@") {
                         Some(v) => {
-                            let v = v.trim_start_matches("session.").trim_start_matches("global.").to_string();
-                            self.variables.insert(v, on_off(value));
+                            let value = on_off(value);
+                            let name = match v.strip_prefix("global.") {
+                                Some(global) => {
+                                    self.core.globals.write().insert(global.to_string(), value.clone());
+                                    global
+                                }
+                                None => v.trim_start_matches("session."),
+                            };
+                            self.variables.insert(name.to_string(), value);
                         }
                         None => match lower.strip_prefix('@') {
                             Some(v) => {

@@ -456,7 +456,8 @@ pub const FUNCTIONS: &[Function] = &[
         }))
     }),
     math!("sqrt", f64::sqrt),
-    math!("cbrt", f64::cbrt),
+    // As StarRocks computes it: a power, with its rounding.
+    math!("cbrt", |x| x.abs().powf(1.0 / 3.0).copysign(x)),
     math!("exp", f64::exp),
     math!("ln", f64::ln),
     math!("log2", f64::log2),

@@ -1,20 +1,16 @@
-//! ARRAY and MAP functions, BITMAP and HLL.
+//! ARRAY and MAP functions.
 
 use std::cmp::Ordering;
 
-use roaring::RoaringTreemap;
-
 use super::{
-    Args, Function, bigint, bitmap, boolean, common, common_two, double, element, hll, int, lenient, same, strict,
-    string,
+    Args, Function, boolean, common, common_two, double, element, int, lenient, same, strict, string,
 };
 use crate::error::{SqlError, SqlResult};
-use crate::sketch::{self, Hll, bitmap_of_text, bitmap_read, bitmap_text, bitmap_write};
 use crate::types::SqlType;
 use crate::value::Value;
 
 /// Items of one array at most.
-const ITEMS_MAX: i64 = 1_000_000;
+pub const ITEMS_MAX: i64 = 1_000_000;
 
 fn array_of(a: &Args<'_>) -> SqlResult<SqlType> {
     Ok(SqlType::Array(Box::new(common(a.types))))
@@ -73,7 +69,7 @@ fn values_type(a: &Args<'_>) -> SqlResult<SqlType> {
     }
 }
 
-fn items(v: &Value) -> &[Value] {
+pub fn items(v: &Value) -> &[Value] {
     match v {
         Value::List(l) => l,
         _ => &[],
@@ -86,6 +82,17 @@ fn equal(a: &Value, b: &Value) -> bool {
 
 fn has(l: &[Value], x: &Value) -> bool {
     l.iter().any(|y| equal(x, y))
+}
+
+/// Whether any item is the wanted answer; `all` is the opposite of `any` being false.
+fn decided(l: &[Value], wanted: bool) -> Value {
+    if l.iter().any(|x| x.as_bool() == Some(wanted)) {
+        Value::Bool(wanted)
+    } else if l.iter().any(Value::is_null) {
+        Value::Null
+    } else {
+        Value::Bool(!wanted)
+    }
 }
 
 fn distinct(l: &[Value]) -> Vec<Value> {
@@ -123,27 +130,28 @@ fn sum_of(l: &[Value], r: &SqlType) -> Value {
     if n == 0 { Value::Null } else { total }
 }
 
-fn bits(v: &Value) -> RoaringTreemap {
-    match v {
-        Value::Bytes(b) => bitmap_read(b),
-        _ => RoaringTreemap::new(),
+fn float(_: &Args<'_>) -> SqlResult<SqlType> {
+    Ok(SqlType::Float)
+}
+
+/// Two vectors of one length without NULLs.
+fn vectors(name: &str, v: &[Value]) -> SqlResult<(Vec<f64>, Vec<f64>)> {
+    let read = |l: &Value| -> SqlResult<Vec<f64>> {
+        let items = items(l);
+        if items.iter().any(Value::is_null) {
+            return Err(SqlError::plain(format!("{name} does not support null values. input array has null value")));
+        }
+        Ok(items.iter().map(|x| x.as_f64().unwrap_or(0.0)).collect())
+    };
+    let (a, b) = (read(&v[0])?, read(&v[1])?);
+    if a.len() != b.len() {
+        return Err(SqlError::plain(format!("{name} requires equal length arrays")));
     }
+    Ok((a, b))
 }
 
-fn of_bits(m: &RoaringTreemap) -> SqlResult<Value> {
-    Ok(Value::Bytes(bitmap_write(m)))
-}
-
-fn array_bigint(_: &Args<'_>) -> SqlResult<SqlType> {
-    Ok(SqlType::Array(Box::new(SqlType::BigInt)))
-}
-
-fn hll_of(v: &Value) -> Vec<u8> {
-    let mut h = Hll::default();
-    if !v.is_null() {
-        h.add_hash(sketch::murmur64(v.as_text().unwrap_or_default().as_bytes(), 0xadc8_3b19));
-    }
-    h.write()
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
 pub const FUNCTIONS: &[Function] = &[
@@ -292,6 +300,81 @@ pub const FUNCTIONS: &[Function] = &[
         let start = start.clamp(0, end);
         Ok(Value::List(l[start as usize..end as usize].to_vec()))
     }),
+    // Of booleans: a NULL decides nothing, but may leave the answer open.
+    strict("any_match", boolean, |v, _, _| Ok(decided(items(&v[0]), true))),
+    strict("all_match", boolean, |v, _, _| Ok(decided(items(&v[0]), false))),
+    lenient("array_filter", same, |v, _, _| match (&v[0], &v[1]) {
+        (Value::Null, _) => Ok(Value::Null),
+        (list, flags) => {
+            let flags = items(flags);
+            let keep = |i: usize| flags.get(i).and_then(Value::as_bool).unwrap_or(false);
+            Ok(Value::List(items(list).iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, x)| x.clone()).collect()))
+        }
+    }),
+    lenient("map_filter", same, |v, _, _| match (&v[0], &v[1]) {
+        (Value::Map(entries), flags) => {
+            let flags = items(flags);
+            let keep = |i: usize| flags.get(i).and_then(Value::as_bool).unwrap_or(false);
+            Ok(Value::Map(entries.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, e)| e.clone()).collect()))
+        }
+        _ => Ok(Value::Null),
+    }),
+    strict("array_top_n", same, |v, _, _| {
+        let mut sorted: Vec<Value> = items(&v[0]).to_vec();
+        sorted.sort_by(|a, b| b.compare(a));
+        sorted.truncate(v[1].as_i64().unwrap_or(0).max(0) as usize);
+        Ok(Value::List(sorted))
+    }),
+    lenient(
+        "arrays_zip",
+        |a| {
+            let fields = a.types.iter().enumerate().map(|(i, t)| (format!("col{}", i + 1), element(t))).collect();
+            Ok(SqlType::Array(Box::new(SqlType::Struct(fields))))
+        },
+        |v, _, _| {
+            if v.iter().any(Value::is_null) {
+                return Ok(Value::Null);
+            }
+            let n = v.iter().map(|l| items(l).len()).max().unwrap_or(0);
+            let row = |i: usize| {
+                let column = |(k, l): (usize, &Value)| {
+                    (format!("col{}", k + 1), items(l).get(i).cloned().unwrap_or(Value::Null))
+                };
+                Value::Struct(v.iter().enumerate().map(column).collect())
+            };
+            Ok(Value::List((0..n).map(row).collect()))
+        },
+    ),
+    strict(
+        "map_entries",
+        |a| match a.types.first() {
+            Some(SqlType::Map(k, v)) => Ok(SqlType::Array(Box::new(SqlType::Struct(vec![
+                ("key".into(), (**k).clone()),
+                ("value".into(), (**v).clone()),
+            ])))),
+            _ => Err(SqlError::analysis("a MAP is expected")),
+        },
+        |v, _, _| match &v[0] {
+            Value::Map(m) => Ok(Value::List(
+                m.iter()
+                    .map(|(k, x)| Value::Struct(vec![("key".into(), k.clone()), ("value".into(), x.clone())]))
+                    .collect(),
+            )),
+            _ => Ok(Value::Null),
+        },
+    ),
+    strict(
+        "__series",
+        |a| Ok(SqlType::Array(Box::new(crate::sql::series::item_type(a.types)?))),
+        |v, _, _| {
+            Ok(match crate::sql::series::extent(v)? {
+                Some((start, step, rows)) => {
+                    Value::List((0..rows.min(i128::from(ITEMS_MAX))).map(|i| Value::Int(start + i * step)).collect())
+                }
+                None => Value::Null,
+            })
+        },
+    ),
     strict("array_min", first_element, |v, _, _| {
         Ok(items(&v[0]).iter().filter(|x| !x.is_null()).min_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
     }),
@@ -399,80 +482,17 @@ pub const FUNCTIONS: &[Function] = &[
     strict("array_flatten", first_element, |v, _, _| {
         Ok(Value::List(items(&v[0]).iter().flat_map(|l| items(l).to_vec()).collect()))
     }),
-    strict("array_to_bitmap", bitmap, |v, _, _| {
-        of_bits(&items(&v[0]).iter().filter_map(|x| x.as_i64().and_then(|n| u64::try_from(n).ok())).collect())
+    strict("cosine_similarity", float, |v, _, _| {
+        let (a, b) = vectors("cosine_similarity", v)?;
+        let norm = |l: &[f64]| l.iter().map(|x| x * x).sum::<f64>().sqrt();
+        Ok(Value::Float((dot(&a, &b) / (norm(&a) * norm(&b))) as f32))
     }),
-    // bitmaps
-    strict("to_bitmap", bitmap, |v, _, _| {
-        Ok(v[0]
-            .as_i128()
-            .and_then(|n| u64::try_from(n).ok())
-            .map_or(Value::Null, |n| Value::Bytes(bitmap_write(&[n].into_iter().collect()))))
+    strict("cosine_similarity_norm", float, |v, _, _| {
+        let (a, b) = vectors("cosine_similarity_norm", v)?;
+        Ok(Value::Float(dot(&a, &b) as f32))
     }),
-    lenient("bitmap_hash", bitmap, |v, _, _| {
-        of_bits(&v[0].as_text().into_iter().map(|t| u64::from(sketch::murmur3_32(t.as_bytes(), 0x9747_b28c))).collect())
-    }),
-    lenient("bitmap_hash64", bitmap, |v, _, _| {
-        of_bits(&v[0].as_text().into_iter().map(|t| sketch::murmur64(t.as_bytes(), 0)).collect())
-    }),
-    lenient("bitmap_empty", bitmap, |_, _, _| of_bits(&RoaringTreemap::new())),
-    strict("bitmap_from_string", bitmap, |v, _, _| {
-        Ok(bitmap_of_text(&v[0].as_text().unwrap_or_default()).map_or(Value::Null, |m| Value::Bytes(bitmap_write(&m))))
-    }),
-    strict("bitmap_to_string", string, |v, _, _| Ok(Value::Text(bitmap_text(&bits(&v[0]))))),
-    strict("bitmap_to_array", array_bigint, |v, _, _| {
-        Ok(Value::List(bits(&v[0]).iter().take(ITEMS_MAX as usize).map(|n| Value::int(n as i64)).collect()))
-    }),
-    lenient("bitmap_count", bigint, |v, _, _| Ok(Value::int(bits(&v[0]).len() as i64))),
-    strict("bitmap_contains", boolean, |v, _, _| {
-        Ok(Value::Bool(v[1].as_i64().and_then(|n| u64::try_from(n).ok()).is_some_and(|n| bits(&v[0]).contains(n))))
-    }),
-    strict("bitmap_has_any", boolean, |v, _, _| Ok(Value::Bool(!bits(&v[0]).is_disjoint(&bits(&v[1]))))),
-    strict("bitmap_and", bitmap, |v, _, _| of_bits(&v[1..].iter().fold(bits(&v[0]), |a, b| a & bits(b)))),
-    strict("bitmap_or", bitmap, |v, _, _| of_bits(&v[1..].iter().fold(bits(&v[0]), |a, b| a | bits(b)))),
-    strict("bitmap_xor", bitmap, |v, _, _| of_bits(&(bits(&v[0]) ^ bits(&v[1])))),
-    strict("bitmap_andnot", bitmap, |v, _, _| of_bits(&(bits(&v[0]) - bits(&v[1])))),
-    strict("bitmap_remove", bitmap, |v, _, _| {
-        let mut m = bits(&v[0]);
-        if let Some(n) = v[1].as_i64().and_then(|n| u64::try_from(n).ok()) {
-            m.remove(n);
-        }
-        of_bits(&m)
-    }),
-    strict("bitmap_min", bigint, |v, _, _| Ok(bits(&v[0]).min().map_or(Value::Null, |n| Value::int(n as i64)))),
-    strict("bitmap_max", bigint, |v, _, _| Ok(bits(&v[0]).max().map_or(Value::Null, |n| Value::int(n as i64)))),
-    strict("sub_bitmap", bitmap, |v, _, _| {
-        let m = bits(&v[0]);
-        let (from, n) = (v[1].as_i64().unwrap_or(0), v[2].as_i64().unwrap_or(0).max(0) as usize);
-        let from = if from < 0 { m.len() as i64 + from } else { from };
-        let out: RoaringTreemap = m.iter().skip(from.max(0) as usize).take(n).collect();
-        if from < 0 || out.is_empty() { Ok(Value::Null) } else { of_bits(&out) }
-    }),
-    strict("bitmap_subset_limit", bitmap, |v, _, _| {
-        let (m, from, n) =
-            (bits(&v[0]), v[1].as_i64().unwrap_or(0).max(0) as u64, v[2].as_i64().unwrap_or(0).max(0) as usize);
-        let out: RoaringTreemap = m.iter().filter(|x| *x >= from).take(n).collect();
-        if out.is_empty() { Ok(Value::Null) } else { of_bits(&out) }
-    }),
-    strict("bitmap_subset_in_range", bitmap, |v, _, _| {
-        let (a, b) = (v[1].as_i64().unwrap_or(0).max(0) as u64, v[2].as_i64().unwrap_or(0).max(0) as u64);
-        let out: RoaringTreemap = bits(&v[0]).iter().filter(|x| *x >= a && *x < b).collect();
-        if out.is_empty() { Ok(Value::Null) } else { of_bits(&out) }
-    }),
-    // sketches
-    lenient("hll_hash", hll, |v, _, _| Ok(Value::Bytes(hll_of(&v[0])))),
-    lenient("hll_empty", hll, |_, _, _| Ok(Value::Bytes(Hll::default().write()))),
-    lenient("hll_cardinality", bigint, |v, _, _| {
-        Ok(match &v[0] {
-            Value::Bytes(b) => Value::int(Hll::read(b).estimate() as i64),
-            _ => Value::int(0),
-        })
-    }),
-    strict("cosine_similarity", double, |v, _, _| {
-        let (a, b) = (items(&v[0]), items(&v[1]));
-        let f = |x: &Value| x.as_f64().unwrap_or(0.0);
-        let dot: f64 = a.iter().zip(b).map(|(x, y)| f(x) * f(y)).sum();
-        let norm = |l: &[Value]| l.iter().map(|x| f(x) * f(x)).sum::<f64>().sqrt();
-        Ok(Value::Double(dot / (norm(a) * norm(b))))
+    strict("l2_distance", float, |v, _, _| {
+        let (a, b) = vectors("l2_distance", v)?;
+        Ok(Value::Float(a.iter().zip(&b).map(|(x, y)| (x - y) * (x - y)).sum::<f64>() as f32))
     }),
 ];

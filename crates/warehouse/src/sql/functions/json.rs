@@ -43,6 +43,23 @@ fn array_json(_: &Args<'_>) -> SqlResult<SqlType> {
     Ok(SqlType::Array(Box::new(SqlType::Json)))
 }
 
+fn array_string(_: &Args<'_>) -> SqlResult<SqlType> {
+    Ok(SqlType::Array(Box::new(SqlType::STRING)))
+}
+
+/// Members of an object by key, items of an array by place.
+fn entries(j: &Json) -> Vec<(String, Json)> {
+    match j {
+        Json::Object(m) => {
+            let mut all: Vec<(String, Json)> = m.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+            all
+        }
+        Json::Array(l) => l.iter().enumerate().map(|(i, v)| (i.to_string(), v.clone())).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Sets, inserts or replaces the value at a path.
 fn put(target: &mut Json, steps: &[Step], value: Json, insert: bool, replace: bool) {
     match steps {
@@ -209,11 +226,12 @@ pub const FUNCTIONS: &[Function] = &[
             _ => Value::Null,
         })
     }),
-    strict("json_each", array_json, |v, _, _| {
-        Ok(match tree(&v[0]) {
-            Some(Json::Object(m)) => Value::List(m.values().map(|j| Value::Json(print(j))).collect()),
-            _ => Value::Null,
-        })
+    strict("__json_each_keys", array_string, |v, _, _| {
+        Ok(tree(&v[0]).map_or(Value::Null, |j| Value::List(entries(&j).into_iter().map(|e| Value::Text(e.0)).collect())))
+    }),
+    strict("__json_each_values", array_json, |v, _, _| {
+        let json = |j: &Json| Value::Json(print(j));
+        Ok(tree(&v[0]).map_or(Value::Null, |j| Value::List(entries(&j).iter().map(|e| json(&e.1)).collect())))
     }),
     lenient("json_object", json_type, |v, _, _| {
         let mut m = serde_json::Map::new();

@@ -4,9 +4,12 @@
 pub mod aggregate;
 pub mod arithmetic;
 pub mod array;
+pub mod bitmap;
 pub mod core;
 pub mod date;
 pub mod json;
+pub mod lambda;
+pub mod pattern;
 pub mod string;
 
 use std::collections::HashMap;
@@ -277,7 +280,7 @@ impl Udf {
 pub fn scalar_functions() -> HashMap<String, Arc<ScalarUDF>> {
     let mut out = HashMap::new();
     for table in
-        [core::FUNCTIONS, arithmetic::FUNCTIONS, string::FUNCTIONS, date::FUNCTIONS, json::FUNCTIONS, array::FUNCTIONS]
+        [core::FUNCTIONS, arithmetic::FUNCTIONS, string::FUNCTIONS, date::FUNCTIONS, json::FUNCTIONS, array::FUNCTIONS, bitmap::FUNCTIONS, pattern::FUNCTIONS]
     {
         for function in table {
             out.insert(function.name.to_string(), Arc::new(ScalarUDF::from(Udf::new(*function))));
