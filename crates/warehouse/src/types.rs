@@ -237,6 +237,20 @@ impl SqlType {
         }
     }
 
+    /// As a function's signature in an error shows it: `array<tinyint(4)>`, `DECIMAL64(16,3)`.
+    pub fn signature(&self) -> String {
+        match self {
+            Self::Decimal(..) => self.message(),
+            Self::Array(e) => format!("array<{}>", e.signature()),
+            Self::Map(k, v) => format!("map<{},{}>", k.signature(), v.signature()),
+            Self::Struct(f) => {
+                let inner: Vec<_> = f.iter().map(|(n, t)| format!("{n} {}", t.signature())).collect();
+                format!("struct<{}>", inner.join(", "))
+            }
+            other => other.ddl(),
+        }
+    }
+
     /// `typeof(x)` of the value's type.
     pub fn type_of(&self) -> String {
         match self {

@@ -8,6 +8,7 @@ pub mod lateral;
 pub mod lexer;
 pub mod parser;
 pub mod partition;
+mod place;
 pub mod planner;
 pub mod provider;
 pub mod rewrite;

@@ -356,6 +356,12 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
                 }
                 _ => c.rest().to_string(),
             };
+            let overwrite = sql.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+            if overwrite.eq_ignore_ascii_case("insert overwrite") {
+                return Err(SqlError::analysis(
+                    "This command is not supported in the prepared statement protocol yet",
+                ));
+            }
             Ok(Statement::Prepare { name, sql })
         }
         "EXECUTE" if c.is_word(1, "AS") => {
@@ -524,6 +530,9 @@ fn drop_statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             names.push(c.name()?);
         }
         c.eat(&["FORCE"]);
+        if temporary && names.iter().any(|n| n.len() > 2 && !n[0].eq_ignore_ascii_case("default_catalog")) {
+            return Err(SqlError::analysis("drop temporary table can only be execute under default catalog"));
+        }
         return Ok(Statement::DropTable { names, if_exists, temporary });
     }
     if c.looking_at(&["MATERIALIZED", "VIEW", "IF", "EXISTS"]) || c.looking_at(&["INDEX"]) || c.looking_at(&["STATS"]) {

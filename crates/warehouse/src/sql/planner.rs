@@ -423,6 +423,9 @@ impl ContextProvider for Provider<'_> {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let name = name.to_lowercase();
+        if let Some(variable) = name.strip_prefix(functions::variable::PREFIX) {
+            return self.scope.facts.nested_variable(variable).map(|v| functions::variable::function(&name, v));
+        }
         self.planner.scalar.get(&name).cloned().or_else(|| {
             // What StarRocks calls differently is not taken from DataFusion by accident.
             if self.planner.aggregate.contains_key(&name) {
@@ -519,7 +522,7 @@ fn virtual_source(result: QueryResult) -> DfResult<Arc<dyn TableSource>> {
 struct StarRocksExpressions;
 
 fn udf(name: &'static str, args: Vec<Expr>) -> DfResult<Expr> {
-    for table in [functions::arithmetic::FUNCTIONS, functions::core::FUNCTIONS] {
+    for table in [functions::arithmetic::FUNCTIONS, functions::core::FUNCTIONS, functions::array::FUNCTIONS] {
         if let Some(f) = table.iter().find(|f| f.name == name) {
             return Ok(Arc::new(ScalarUDF::from(functions::Udf::new(*f))).call(args));
         }
@@ -620,6 +623,10 @@ pub fn meet(left: Expr, right: Expr, schema: &DFSchema) -> DfResult<(Expr, Expr)
 }
 
 impl ExprPlanner for StarRocksExpressions {
+    fn plan_array_literal(&self, items: Vec<Expr>, _: &DFSchema) -> DfResult<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(udf("__array", items.into_iter().map(narrow).collect())?))
+    }
+
     fn plan_binary_op(&self, e: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
         use ast::BinaryOperator as Op;
         use datafusion::logical_expr::Operator;

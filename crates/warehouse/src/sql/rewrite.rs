@@ -14,6 +14,10 @@ use crate::value::Value as SqlValue;
 pub trait Facts {
     /// `@@name`, `@@session.name`, `@name`; the name without its signs.
     fn variable(&self, name: &str, user: bool) -> SqlValue;
+    /// `@name` when it has an array, map or struct.
+    fn nested_variable(&self, _: &str) -> Option<super::functions::variable::UserVariable> {
+        None
+    }
     /// Functions that are constants of the statement: `database()`, `now()`, `connection_id()`.
     fn constant(&self, function: &str, args: &[Expr]) -> Option<Expr>;
     /// `||` is concatenation.
@@ -100,6 +104,8 @@ pub fn literal(v: &SqlValue) -> Expr {
         SqlValue::Date(_) => cast(text(v.as_text().unwrap_or_default()), &SqlType::Date),
         SqlValue::DateTime(_) => cast(text(v.as_text().unwrap_or_default()), &SqlType::DateTime),
         SqlValue::Bytes(b) => call("unhex_binary", vec![text(hex::encode(b))]),
+        SqlValue::Json(t) => cast(text(t.clone()), &SqlType::Json),
+        SqlValue::List(_) | SqlValue::Map(_) | SqlValue::Struct(_) => cast(text(crate::json::of_value(v)), &v.likely_type()),
         other => text(other.as_text().unwrap_or_default()),
     }
 }
@@ -341,6 +347,10 @@ impl Rewriter<'_> {
             Expr::Identifier(i) => {
                 if i.quote_style.is_none() && i.value.starts_with('@') {
                     let user = !i.value.starts_with("@@");
+                    let name = i.value.trim_start_matches('@').to_lowercase();
+                    if user && self.facts.nested_variable(&name).is_some() {
+                        return Ok(Some(call(&format!("{}{name}", super::functions::variable::PREFIX), Vec::new())));
+                    }
                     return Ok(Some(literal(&self.facts.variable(i.value.trim_start_matches('@'), user))));
                 }
                 if i.quote_style.is_none()
@@ -389,6 +399,14 @@ impl Rewriter<'_> {
                     let v = self.params.get(self.used).cloned().unwrap_or(SqlValue::Null);
                     self.used += 1;
                     Some(literal(&v))
+                }
+                Value::Placeholder(p)
+                    if p.starts_with('@')
+                        && !p.starts_with("@@")
+                        && self.facts.nested_variable(&p[1..].to_lowercase()).is_some() =>
+                {
+                    let name = p[1..].to_lowercase();
+                    Some(call(&format!("{}{name}", super::functions::variable::PREFIX), Vec::new()))
                 }
                 Value::Placeholder(p) if p.starts_with('@') => {
                     Some(literal(&self.facts.variable(p.trim_start_matches('@'), !p.starts_with("@@"))))
@@ -505,14 +523,13 @@ impl Rewriter<'_> {
                 let f = call("__like", vec![(**expr).clone(), (**pattern).clone()]);
                 Some(if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(f) } } else { f })
             }
-            Expr::Array(a) => Some(call("__array", a.elem.clone())),
             Expr::Map(m) => {
                 let mut args = Vec::new();
                 for entry in &m.entries {
                     args.push((*entry.key).clone());
                     args.push((*entry.value).clone());
                 }
-                Some(call("map", args))
+                Some(call("__map", args))
             }
             Expr::Tuple(items) if items.len() > 1 => None,
             Expr::CompoundFieldAccess { root, access_chain } => {
@@ -550,6 +567,10 @@ impl Rewriter<'_> {
         })
     }
 
+    fn trino(&self) -> bool {
+        self.facts.variable("sql_dialect", false).as_text().is_some_and(|d| d.eq_ignore_ascii_case("trino"))
+    }
+
     fn time_zone(&self) -> Expr {
         text(self.facts.variable("time_zone", false).as_text().unwrap_or_else(|| "UTC".into()))
     }
@@ -582,6 +603,13 @@ impl Rewriter<'_> {
                 args.push(self.time_zone());
                 Some(call(&name, args))
             }
+            "map" => Some(call("__map", args)),
+            "grouping_id" => Some(call("grouping", args)),
+            // Trino counts the other way round.
+            "date_diff" if args.len() == 3 && self.trino() => {
+                Some(call("date_diff", vec![args[0].clone(), args[2].clone(), args[1].clone()]))
+            }
+            "date_add" if args.len() == 3 => Some(call("timestampadd", args)),
             "ifnull" | "nvl" => Some(call("coalesce", args)),
             "isnull" if args.len() == 1 => Some(Expr::IsNull(Box::new(args[0].clone()))),
             "isnotnull" if args.len() == 1 => Some(Expr::IsNotNull(Box::new(args[0].clone()))),

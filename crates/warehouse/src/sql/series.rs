@@ -57,7 +57,7 @@ pub fn extent(args: &[Value]) -> SqlResult<Option<(i128, i128, i128)>> {
     let step = args.get(2).map_or(Some(1), Value::as_i128);
     let (Some(start), Some(end), Some(step)) = (args[0].as_i128(), args[1].as_i128(), step) else { return Ok(None) };
     if step == 0 {
-        return Err(SqlError::plain("table function's parameter step size can not be zero"));
+        return Err(SqlError::plain("table function's parameter step size cannot equal zero"));
     }
     let backwards = (step > 0 && start > end) || (step < 0 && start < end);
     let rows = if backwards { 0 } else { (end - start) / step + 1 };

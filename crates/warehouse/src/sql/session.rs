@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::array::Array as _;
+use futures::FutureExt as _;
 use sqlparser::ast;
 
 use super::parser::{self, Parsed};
+use super::functions::variable::UserVariable;
 use super::planner::{QueryResult, Scope};
 use super::rewrite::{Facts, literal};
 use super::statement::*;
 use super::{ddl, dml, information_schema, show};
 use crate::core::{Core, time_constant};
 use crate::error::{SqlError, SqlResult};
+use crate::types::SqlType;
 use crate::value::Value;
 
 /// What `select version()` and the greeting say.
@@ -38,7 +42,7 @@ pub struct Session {
     pub database: Option<String>,
     pub user: String,
     pub variables: HashMap<String, Value>,
-    pub user_variables: HashMap<String, Value>,
+    pub user_variables: HashMap<String, UserVariable>,
     /// BEGIN … COMMIT: the transaction's id.
     pub transaction: Option<u64>,
     /// Tables the open transaction has written.
@@ -65,7 +69,7 @@ impl Drop for Session {
 /// What the planner asks of a session, fixed for one statement.
 pub struct SessionFacts {
     variables: HashMap<String, Value>,
-    user_variables: HashMap<String, Value>,
+    user_variables: HashMap<String, UserVariable>,
     database: Option<String>,
     user: String,
     id: u64,
@@ -77,10 +81,14 @@ impl Facts for SessionFacts {
     fn variable(&self, name: &str, user: bool) -> Value {
         let name = name.to_lowercase();
         if user {
-            return self.user_variables.get(&name).cloned().unwrap_or(Value::Null);
+            return self.user_variables.get(&name).map_or(Value::Null, |v| Value::get(&v.array, &v.sql_type, 0));
         }
         let name = name.strip_prefix("session.").or_else(|| name.strip_prefix("global.")).unwrap_or(&name);
         self.variables.get(name).cloned().or_else(|| default_variable(name)).unwrap_or(Value::Null)
+    }
+
+    fn nested_variable(&self, name: &str) -> Option<UserVariable> {
+        self.user_variables.get(name).filter(|v| v.sql_type.is_nested() && v.array.is_valid(0)).cloned()
     }
 
     fn constant(&self, function: &str, args: &[ast::Expr]) -> Option<ast::Expr> {
@@ -261,11 +269,28 @@ impl Session {
 
     /// Evaluates one expression without columns.
     pub fn constant(&self, e: &ast::Expr) -> SqlResult<Value> {
+        let v = self.evaluated(e)?;
+        Ok(Value::get(&v.array, &v.sql_type, 0))
+    }
+
+    fn evaluated(&self, e: &ast::Expr) -> SqlResult<UserVariable> {
         let facts = self.facts();
         let none = |_: &str, _: &str| None;
         let scope = self.scope(&facts, &none);
-        let (array, t) = self.core.planner.evaluate(&scope, &[], 1, std::slice::from_ref(e))?.remove(0);
-        Ok(Value::get(&array, &t, 0))
+        let (array, sql_type) = self.core.planner.evaluate(&scope, &[], 1, std::slice::from_ref(e))?.remove(0);
+        Ok(UserVariable { array, sql_type })
+    }
+
+    /// The value of a query of one row and column.
+    async fn scalar(&self, query: &ast::Query) -> SqlResult<UserVariable> {
+        let result = self.query(query, Vec::new()).await?;
+        let sql_type = result.types.first().cloned().unwrap_or(SqlType::Null);
+        let rows = result.rows();
+        if result.types.len() != 1 || rows > 1 {
+            return Err(SqlError::analysis("Scalar subquery should output one column and at most one row"));
+        }
+        let array = result.batches.iter().find(|b| b.num_rows() > 0).map(|b| b.column(0).clone());
+        Ok(UserVariable { array: array.unwrap_or_else(|| Value::array(&[Value::Null], &sql_type)), sql_type })
     }
 
     /// Database and table of a name.
@@ -302,9 +327,10 @@ impl Session {
         let mut out = Vec::with_capacity(parsed.len());
         for Parsed { statement, text } in parsed {
             let result = match statement {
-                Ok(s) => Box::pin(self.run(s, &text, params.clone())).await,
+                Ok(s) => self.guarded(s, &text, params.clone()).await,
                 Err(e) => Err(e),
             };
+            let result = result.map_err(|e| super::place::placed(e, &text));
             let failed = result.is_err();
             out.push(result);
             if failed {
@@ -315,6 +341,44 @@ impl Session {
             out.push(Ok(Outcome::ok()));
         }
         out
+    }
+
+    /// Runs a statement within its time limit. A panic is this statement's error and nobody else's.
+    async fn guarded(&mut self, statement: Statement, text: &str, params: Vec<Value>) -> SqlResult<Outcome> {
+        let name = match &statement {
+            Statement::Query(_) => "query_timeout",
+            _ => "insert_timeout",
+        };
+        let limited = matches!(
+            statement,
+            Statement::Query(_) | Statement::Insert(_) | Statement::Update { .. } | Statement::Delete { .. }
+        );
+        let mut seconds = self.variable(name).as_i64().unwrap_or(300).clamp(1, 259_200) as u64;
+        for (k, v) in parser::set_var_hints(text) {
+            if k == name {
+                seconds = v.parse().unwrap_or(seconds);
+            }
+        }
+        let limit = std::time::Duration::from_secs(if limited { seconds } else { 259_200 });
+        let started = std::time::Instant::now();
+        let work = std::panic::AssertUnwindSafe(Box::pin(self.run(statement, text, params))).catch_unwind();
+        let result = match tokio::time::timeout(limit, work).await {
+            // A function that blocks its thread is seen to be late when it ends.
+            Ok(_) | Err(_) if started.elapsed() >= limit => Err(SqlError::plain(format!(
+                "Query reached its timeout of {seconds} seconds, please increase the '{name}' session variable and retry"
+            ))),
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => {
+                let what = panic
+                    .downcast_ref::<String>()
+                    .cloned()
+                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                    .unwrap_or_default();
+                Err(SqlError::plain(format!("internal error of the local warehouse: {what}")))
+            }
+            Err(_) => Err(SqlError::plain("the statement was given up")),
+        };
+        result
     }
 
     async fn run(&mut self, statement: Statement, text: &str, params: Vec<Value>) -> SqlResult<Outcome> {
@@ -387,9 +451,18 @@ impl Session {
             Statement::Set(items) => {
                 for (name, e) in items {
                     let lower = name.to_lowercase();
-                    let value = match &e {
-                        ast::Expr::Identifier(i) if !i.value.starts_with('@') => Value::Text(i.value.clone()),
-                        e => self.constant(e)?,
+                    let variable = match &e {
+                        ast::Expr::Identifier(i) if !i.value.starts_with('@') => {
+                            let sql_type = SqlType::STRING;
+                            UserVariable { array: Value::array(&[Value::Text(i.value.clone())], &sql_type), sql_type }
+                        }
+                        ast::Expr::Subquery(q) => self.scalar(q).await?,
+                        e => self.evaluated(e)?,
+                    };
+                    let value = if lower.starts_with('@') && !lower.starts_with("@@") {
+                        Value::Null
+                    } else {
+                        Value::get(&variable.array, &variable.sql_type, 0)
                     };
                     match lower.strip_prefix("@@") {
                         Some(v) => {
@@ -405,7 +478,7 @@ impl Session {
                         }
                         None => match lower.strip_prefix('@') {
                             Some(v) => {
-                                self.user_variables.insert(v.to_string(), value);
+                                self.user_variables.insert(v.to_string(), variable);
                             }
                             None => {
                                 self.variables.insert(lower, on_off(value));
@@ -460,8 +533,7 @@ impl Session {
                     .map(|u| {
                         self.user_variables
                             .get(&u.trim_start_matches('@').to_lowercase())
-                            .cloned()
-                            .unwrap_or(Value::Null)
+                            .map_or(Value::Null, |v| Value::get(&v.array, &v.sql_type, 0))
                     })
                     .collect();
                 Box::pin(self.execute(&sql, values)).await.pop().unwrap_or_else(|| Ok(Outcome::ok()))

@@ -189,6 +189,8 @@ pub enum AlterClause {
         column: String,
         path: Vec<String>,
     },
+    /// ADD ROLLUP: a job that is done, and nothing else.
+    Rollup,
     Ignored,
     Unsupported(String),
 }

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, TableAlias, TableAliasColumnDef, TableFactor,
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, SelectItem, SetExpr, TableAlias, TableAliasColumnDef, TableFactor,
     TableFunctionArgs, Visit, Visitor,
 };
 
@@ -60,6 +60,11 @@ fn unnest(arrays: Vec<Expr>, columns: Vec<String>, alias: Option<TableAlias>, na
     if alias.columns.is_empty() {
         alias.columns = columns.into_iter().map(definition).collect();
     }
+    if !arrays.iter().any(has_columns)
+        && let Some(factor) = derived(&arrays, &mut alias)
+    {
+        return factor;
+    }
     TableFactor::UNNEST {
         alias: Some(alias),
         array_exprs: arrays,
@@ -67,6 +72,24 @@ fn unnest(arrays: Vec<Expr>, columns: Vec<String>, alias: Option<TableAlias>, na
         with_offset_alias: None,
         with_ordinality: false,
     }
+}
+
+/// An unnest of constants is a query of its own and may stand in any join.
+fn derived(arrays: &[Expr], alias: &mut TableAlias) -> Option<TableFactor> {
+    let mut subquery = super::parser::parse_query("SELECT 1").ok()?;
+    let SetExpr::Select(select) = subquery.body.as_mut() else { return None };
+    select.projection = arrays
+        .iter()
+        .zip(&alias.columns)
+        .map(|(e, column)| SelectItem::ExprWithAlias {
+            expr: call("unnest", vec![e.clone()]),
+            alias: column.name.clone(),
+        })
+        .collect();
+    if select.projection.len() != arrays.len() {
+        return None;
+    }
+    Some(TableFactor::Derived { lateral: false, subquery, alias: Some(alias.clone()), sample: None })
 }
 
 /// Arguments in order; those given by name are put into their places.

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{
-    Args, Function, boolean, common, common_two, double, element, int, lenient, same, strict, string,
+    Args, Function, common, common_two, compatible, element, int, lenient, same, strict, string,
 };
 use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
@@ -16,6 +16,46 @@ fn array_of(a: &Args<'_>) -> SqlResult<SqlType> {
     Ok(SqlType::Array(Box::new(common(a.types))))
 }
 
+/// Arguments that are arrays (or NULL) with a common type.
+fn arrays(name: &'static str, a: &Args<'_>) -> SqlResult<SqlType> {
+    for (i, t) in a.shown().iter().enumerate() {
+        if !matches!(a.types[i], SqlType::Array(_) | SqlType::Null) {
+            return Err(SqlError::analysis(format!("{}-th input of {name} should be an array, rather than {t}", i + 1)));
+        }
+    }
+    if a.types.iter().any(|x| a.types.iter().any(|y| !compatible(x, y))) {
+        return Err(SqlError::no_function(name, &a.shown()));
+    }
+    Ok(common(a.types))
+}
+
+/// An array and a value that may be one of its items.
+fn item_of(name: &'static str, a: &Args<'_>) -> SqlResult<SqlType> {
+    match a.types {
+        [SqlType::Array(e), item] if compatible(e, item) => Ok(SqlType::Array(Box::new(common_two(e, item)))),
+        [SqlType::Null, item] => Ok(SqlType::Array(Box::new(item.clone()))),
+        _ => Err(SqlError::no_function(name, &a.shown())),
+    }
+}
+
+fn matched(name: &str, a: &Args<'_>) -> SqlResult<SqlType> {
+    match a.types {
+        [SqlType::Array(e)] if !e.is_nested() => Ok(SqlType::Boolean),
+        [SqlType::Null] => Ok(SqlType::Boolean),
+        _ => Err(SqlError::analysis(format!("{name} should have a input array"))),
+    }
+}
+
+/// An array whose items are no arrays, maps or structs.
+fn flat(name: &'static str, a: &Args<'_>) -> SqlResult<SqlType> {
+    match a.types {
+        [_, _, ..] => Err(SqlError::analysis(format!("{name} should have only one input"))),
+        [SqlType::Array(e)] if !e.is_nested() => Ok((**e).clone()),
+        [SqlType::Null] => Ok(SqlType::Null),
+        _ => Err(SqlError::no_function(name, &a.shown())),
+    }
+}
+
 fn first_element(a: &Args<'_>) -> SqlResult<SqlType> {
     match a.types.first() {
         Some(SqlType::Array(e)) => Ok((**e).clone()),
@@ -26,10 +66,6 @@ fn first_element(a: &Args<'_>) -> SqlResult<SqlType> {
 
 fn common_arrays(a: &Args<'_>) -> SqlResult<SqlType> {
     Ok(common(a.types))
-}
-
-fn with_item(a: &Args<'_>) -> SqlResult<SqlType> {
-    Ok(SqlType::Array(Box::new(common_two(&element(&a.types[0]), &a.types[1]))))
 }
 
 fn sum_type(a: &Args<'_>) -> SqlResult<SqlType> {
@@ -163,7 +199,7 @@ pub const FUNCTIONS: &[Function] = &[
         let e = element(r);
         Ok(Value::List(v.iter().map(|x| x.cast(&e).unwrap_or(Value::Null)).collect()))
     }),
-    lenient("map", map_type, |v, _, r| {
+    lenient("__map", map_type, |v, _, r| {
         let (k, x) = match r {
             SqlType::Map(k, x) => ((**k).clone(), (**x).clone()),
             _ => (SqlType::Null, SqlType::Null),
@@ -237,23 +273,23 @@ pub const FUNCTIONS: &[Function] = &[
         Ok(Value::Map(out))
     }),
     strict("distinct_map_keys", same, |v, _, _| Ok(v[0].clone())),
-    lenient("array_contains", boolean, |v, _, _| {
+    lenient("array_contains", |a| item_of("array_contains", a).map(|_| SqlType::Boolean), |v, _, _| {
         Ok(if v[0].is_null() { Value::Null } else { Value::Bool(has(items(&v[0]), &v[1])) })
     }),
-    lenient("array_position", int, |v, _, _| {
+    lenient("array_position", |a| item_of("array_position", a).map(|_| SqlType::Int), |v, _, _| {
         Ok(if v[0].is_null() {
             Value::Null
         } else {
             Value::int(items(&v[0]).iter().position(|x| equal(x, &v[1])).map_or(0, |i| i as i64 + 1))
         })
     }),
-    strict("array_contains_all", boolean, |v, _, _| Ok(Value::Bool(items(&v[1]).iter().all(|x| has(items(&v[0]), x))))),
-    strict("array_contains_seq", boolean, |v, _, _| {
+    strict("array_contains_all", |a| arrays("array_contains_all", a).map(|_| SqlType::Boolean), |v, _, _| Ok(Value::Bool(items(&v[1]).iter().all(|x| has(items(&v[0]), x))))),
+    strict("array_contains_seq", |a| arrays("array_contains_seq", a).map(|_| SqlType::Boolean), |v, _, _| {
         let (a, b) = (items(&v[0]), items(&v[1]));
         Ok(Value::Bool(b.is_empty() || a.windows(b.len()).any(|w| w.iter().zip(b).all(|(x, y)| equal(x, y)))))
     }),
-    strict("arrays_overlap", boolean, |v, _, _| Ok(Value::Bool(items(&v[0]).iter().any(|x| has(items(&v[1]), x))))),
-    lenient("array_append", with_item, |v, _, _| {
+    strict("arrays_overlap", |a| arrays("arrays_overlap", a).map(|_| SqlType::Boolean), |v, _, _| Ok(Value::Bool(items(&v[0]).iter().any(|x| has(items(&v[1]), x))))),
+    lenient("array_append", |a| item_of("array_append", a), |v, _, _| {
         if v[0].is_null() {
             return Ok(Value::Null);
         }
@@ -261,25 +297,25 @@ pub const FUNCTIONS: &[Function] = &[
         out.push(v[1].clone());
         Ok(Value::List(out))
     }),
-    lenient("array_remove", same, |v, _, _| {
+    lenient("array_remove", |a| item_of("array_remove", a), |v, _, _| {
         Ok(if v[0].is_null() {
             Value::Null
         } else {
             Value::List(items(&v[0]).iter().filter(|x| !equal(x, &v[1])).cloned().collect())
         })
     }),
-    strict("array_concat", common_arrays, |v, _, _| {
+    strict("array_concat", |a| arrays("array_concat", a), |v, _, _| {
         Ok(Value::List(v.iter().flat_map(|l| items(l).to_vec()).collect()))
     }),
     strict("array_distinct", same, |v, _, _| Ok(Value::List(distinct(items(&v[0]))))),
-    strict("array_sort", same, |v, _, _| Ok(Value::List(sorted(items(&v[0]))))),
+    strict("array_sort", |a| flat("array_sort", a).map(|e| SqlType::Array(Box::new(e))), |v, _, _| Ok(Value::List(sorted(items(&v[0]))))),
     strict("array_sortby", same, |v, _, _| {
         let keys = items(&v[1]);
         let mut at: Vec<usize> = (0..items(&v[0]).len()).collect();
         at.sort_by(|a, b| keys.get(*a).unwrap_or(&Value::Null).compare(keys.get(*b).unwrap_or(&Value::Null)));
         Ok(Value::List(at.into_iter().map(|i| items(&v[0])[i].clone()).collect()))
     }),
-    strict("array_intersect", common_arrays, |v, _, _| {
+    strict("array_intersect", |a| arrays("array_intersect", a), |v, _, _| {
         let mut out = distinct(items(&v[0]));
         for l in &v[1..] {
             out.retain(|x| has(items(l), x))
@@ -301,8 +337,8 @@ pub const FUNCTIONS: &[Function] = &[
         Ok(Value::List(l[start as usize..end as usize].to_vec()))
     }),
     // Of booleans: a NULL decides nothing, but may leave the answer open.
-    strict("any_match", boolean, |v, _, _| Ok(decided(items(&v[0]), true))),
-    strict("all_match", boolean, |v, _, _| Ok(decided(items(&v[0]), false))),
+    strict("any_match", |a| matched("any_match", a), |v, _, _| Ok(decided(items(&v[0]), true))),
+    strict("all_match", |a| matched("all_match", a), |v, _, _| Ok(decided(items(&v[0]), false))),
     lenient("array_filter", same, |v, _, _| match (&v[0], &v[1]) {
         (Value::Null, _) => Ok(Value::Null),
         (list, flags) => {
@@ -375,14 +411,14 @@ pub const FUNCTIONS: &[Function] = &[
             })
         },
     ),
-    strict("array_min", first_element, |v, _, _| {
+    strict("array_min", |a| flat("array_min", a), |v, _, _| {
         Ok(items(&v[0]).iter().filter(|x| !x.is_null()).min_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
     }),
-    strict("array_max", first_element, |v, _, _| {
+    strict("array_max", |a| flat("array_max", a), |v, _, _| {
         Ok(items(&v[0]).iter().filter(|x| !x.is_null()).max_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
     }),
-    strict("array_sum", sum_type, |v, _, r| Ok(sum_of(items(&v[0]), r))),
-    strict("array_avg", avg_type, |v, _, r| {
+    strict("array_sum", |a| flat("array_sum", a).and_then(|_| sum_type(a)), |v, _, r| Ok(sum_of(items(&v[0]), r))),
+    strict("array_avg", |a| flat("array_avg", a).and_then(|_| avg_type(a)), |v, _, r| {
         let n = items(&v[0]).iter().filter(|x| !x.is_null()).count();
         if n == 0 {
             return Ok(Value::Null);
@@ -398,8 +434,12 @@ pub const FUNCTIONS: &[Function] = &[
     strict(
         "array_difference",
         |a| {
-            Ok(SqlType::Array(Box::new(match element(&a.types[0]) {
-                t if t.is_integer() => SqlType::BigInt,
+            let item = flat("array_difference", a)?;
+            if item.is_text() {
+                return Err(SqlError::analysis("array_difference function only support numeric array types"));
+            }
+            Ok(SqlType::Array(Box::new(match item {
+                t if t.is_integer() || t == SqlType::Boolean => SqlType::BigInt,
                 SqlType::Decimal(_, s) => SqlType::Decimal(38, s),
                 _ => SqlType::Double,
             })))

@@ -162,8 +162,11 @@ fn format(us: i64, pattern: &str) -> Option<String> {
         };
         out.push_str(&text);
     }
-    Some(out)
+    (out.len() <= FORMATTED_MAX).then_some(out)
 }
+
+/// Longer results of a format are NULL.
+const FORMATTED_MAX: usize = 128;
 
 /// STR_TO_DATE.
 fn parse(text: &str, pattern: &str) -> Option<i64> {
@@ -274,16 +277,18 @@ fn add(us: i64, n: i64, unit: &str) -> Option<i64> {
 }
 
 fn diff(unit: &str, a: i64, b: i64) -> Option<i64> {
-    let months = |a: i64, b: i64| {
-        let ((y1, m1, _), (y2, m2, _)) = (civil(day_of(a)), civil(day_of(b)));
-        let mut n = i64::from(y1 - y2) * 12 + i64::from(m1) - i64::from(m2);
-        if n > 0 && add_months(b, n).is_some_and(|x| x > a) {
-            n -= 1;
-        } else if n < 0 && add_months(b, n).is_some_and(|x| x < a) {
-            n += 1;
-        }
-        n
+    // The last day of a month counts as later than any other day of that number.
+    let place = |us: i64| {
+        let (y, m, d) = civil(day_of(us));
+        let last = d == crate::time::days_in_month(y, m);
+        (i64::from(y) * 12 + i64::from(m), if last { 32 } else { d }, d, us.rem_euclid(DAY_US))
     };
+    let forward = |a: i64, b: i64| {
+        let ((ma, la, da, ta), (mb, lb, db, tb)) = (place(a), place(b));
+        let reached = if la == 32 || lb == 32 && da < db { (la, ta) >= (lb, tb) } else { (da, ta) >= (db, tb) };
+        ma - mb - i64::from(!reached)
+    };
+    let months = |a: i64, b: i64| if a >= b { forward(a, b) } else { -forward(b, a) };
     Some(match unit.to_ascii_uppercase().trim_end_matches('S') {
         "YEAR" => months(a, b) / 12,
         "QUARTER" => months(a, b) / 3,
@@ -331,6 +336,15 @@ fn keep_type(a: &Args<'_>) -> SqlResult<SqlType> {
 
 fn trunc_type(a: &Args<'_>) -> SqlResult<SqlType> {
     Ok(if a.types.get(1) == Some(&SqlType::Date) { SqlType::Date } else { SqlType::DateTime })
+}
+
+/// A constant format without a time of day gives a DATE.
+fn str_to_date_type(a: &Args<'_>) -> SqlResult<SqlType> {
+    let clock = |f: &str| ["%H", "%h", "%I", "%k", "%l", "%i", "%s", "%S", "%f", "%p", "%T", "%r"].iter().any(|p| f.contains(p));
+    Ok(match a.constants.get(1) {
+        Some(Some(Value::Text(f))) if !clock(f) => SqlType::Date,
+        _ => SqlType::DateTime,
+    })
 }
 
 fn shift(v: &[Value], r: &SqlType, unit: &str, sign: i64) -> SqlResult<Value> {
@@ -452,7 +466,14 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     strict("date_diff", bigint, |v, _, _| {
         Ok(match (us(&v[1]), us(&v[2])) {
-            (Some(a), Some(b)) => diff(&v[0].as_text().unwrap_or_default(), a, b).map_or(Value::Null, Value::int),
+            (Some(a), Some(b)) => match diff(&v[0].as_text().unwrap_or_default(), a, b) {
+                Some(n) => Value::int(n),
+                None => {
+                    return Err(SqlError::plain(
+                        "type column should be one of day/hour/minute/second/millisecond/week/month/quarter/year",
+                    ));
+                }
+            },
             _ => Value::Null,
         })
     }),
@@ -596,9 +617,9 @@ pub const FUNCTIONS: &[Function] = &[
     strict("date_format", string, |v, _, _| {
         Ok(us(&v[0]).and_then(|t| format(t, &v[1].as_text().unwrap_or_default())).map_or(Value::Null, Value::Text))
     }),
-    strict("str_to_date", datetime, |v, _, _| {
+    strict("str_to_date", str_to_date_type, |v, _, r| {
         Ok(parse(&v[0].as_text().unwrap_or_default(), &v[1].as_text().unwrap_or_default())
-            .map_or(Value::Null, Value::DateTime))
+            .and_then(|t| Value::DateTime(t).cast(r)).unwrap_or(Value::Null))
     }),
     strict("str_to_date_only", date, |v, _, _| {
         Ok(parse(

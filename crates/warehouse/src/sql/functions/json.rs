@@ -155,7 +155,7 @@ fn pretty(j: &Json) -> String {
 fn indent(j: &Json, depth: usize, out: &mut String) {
     let blanks = |n: usize| "  ".repeat(n);
     match j {
-        Json::Array(items) if !items.is_empty() => {
+        Json::Array(items) => {
             out.push_str("[\n");
             for (i, item) in items.iter().enumerate() {
                 out.push_str(&blanks(depth + 1));
@@ -165,7 +165,7 @@ fn indent(j: &Json, depth: usize, out: &mut String) {
             out.push_str(&blanks(depth));
             out.push(']');
         }
-        Json::Object(map) if !map.is_empty() => {
+        Json::Object(map) => {
             out.push_str("{\n");
             for (i, (k, item)) in map.iter().enumerate() {
                 out.push_str(&blanks(depth + 1));
@@ -247,9 +247,9 @@ pub const FUNCTIONS: &[Function] = &[
             _ => Value::Null,
         })
     }),
-    lenient("json_set", json_type, |v, _, _| if v[0].is_null() { Ok(Value::Null) } else { edit(v, true, true) }),
-    lenient("json_insert", json_type, |v, _, _| if v[0].is_null() { Ok(Value::Null) } else { edit(v, true, false) }),
-    lenient("json_replace", json_type, |v, _, _| if v[0].is_null() { Ok(Value::Null) } else { edit(v, false, true) }),
+    strict("json_set", json_type, |v, _, _| edit(v, true, true)),
+    strict("json_insert", json_type, |v, _, _| edit(v, true, false)),
+    strict("json_replace", json_type, |v, _, _| edit(v, false, true)),
     strict("json_remove", json_type, |v, _, _| {
         let Some(mut t) = tree(&v[0]) else { return Ok(Value::Null) };
         for p in &v[1..] {

@@ -228,13 +228,18 @@ pub fn rewrite(name: &str, args: &[Expr]) -> SqlResult<Option<Expr>> {
     let Expr::Lambda(mut lambda) = args[at].clone() else { return Ok(None) };
     let inputs: Vec<Expr> = args.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, e)| e.clone()).collect();
     lower_names(&mut lambda);
+    fields_of_parameters(&mut lambda);
     let Some(first) = inputs.first().cloned() else {
         return Err(SqlError::analysis("Lambda functions need at least one input array"));
     };
     let maps = matches!(name, "map_apply" | "map_filter" | "transform_keys" | "transform_values");
     let wanted = if maps || name == "array_sort" { 2 } else { inputs.len() };
     if parameters(&lambda) != wanted {
-        return Err(SqlError::analysis("Lambda arguments should equal to lambda input arrays"));
+        let shown: Vec<String> = args.iter().map(|a| a.to_string().replace('`', "")).collect();
+        return Err(SqlError::analysis(format!(
+            "Lambda arguments should equal to lambda input arrays in {name}({})",
+            shown.join(", ")
+        )));
     }
     let each = |inputs: Vec<Expr>, lambda: LambdaFunction| {
         let mut args = inputs;
@@ -269,6 +274,25 @@ pub fn rewrite(name: &str, args: &[Expr]) -> SqlResult<Option<Expr>> {
         }
         _ => return Err(SqlError::analysis(format!("No matching function with signature: {name}(function)"))),
     }))
+}
+
+/// `x.name` inside of a lambda over x is a field, not a column of a table x.
+fn fields_of_parameters(lambda: &mut LambdaFunction) {
+    let names: Vec<String> = match &lambda.params {
+        OneOrManyWithParens::One(p) => vec![p.name.value.clone()],
+        OneOrManyWithParens::Many(many) => many.iter().map(|p| p.name.value.clone()).collect(),
+    };
+    let _ = sqlparser::ast::visit_expressions_mut(&mut lambda.body, |e| {
+        if let Expr::CompoundIdentifier(parts) = e
+            && names.iter().any(|n| n.eq_ignore_ascii_case(&parts[0].value))
+        {
+            let root = Expr::Identifier(Ident::with_quote('`', parts[0].value.to_lowercase()));
+            *e = parts[1..]
+                .iter()
+                .fold(root, |e, field| call("__field", vec![e, crate::sql::rewrite::text(field.value.clone())]));
+        }
+        std::ops::ControlFlow::<()>::Continue(())
+    });
 }
 
 fn parameters(lambda: &LambdaFunction) -> usize {

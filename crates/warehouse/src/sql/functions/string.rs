@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::Digest as _;
 
 use super::{Function, bigint, binary, boolean, int, lenient, strict, string};
-use crate::error::SqlResult;
+use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
 use crate::value::Value;
 
@@ -148,6 +148,35 @@ fn hex_of(v: &[Value], types: &[SqlType], _: &SqlType) -> SqlResult<Value> {
         return ok(format!("{:X}", v[0].as_i64().unwrap_or(0)));
     }
     ok(hex::encode_upper(bytes(&v[0])))
+}
+
+/// The share of grams of n characters that two texts have in common.
+fn ngram(name: &str, v: &[Value], fold: bool) -> SqlResult<Value> {
+    let n = v[2].as_i64().unwrap_or(0);
+    if n <= 0 {
+        return Err(SqlError::plain(format!("{name} function's third parameter must be a positive number")));
+    }
+    let text = |v: &Value| if fold { t(v).to_lowercase() } else { t(v) };
+    let grams = |s: String| -> Vec<Vec<u8>> { s.into_bytes().windows(n as usize).map(<[u8]>::to_vec).collect() };
+    let (haystack, needle) = (grams(text(&v[0])), grams(text(&v[1])));
+    if haystack.is_empty() || needle.is_empty() {
+        return Ok(Value::Double(0.0));
+    }
+    let mut counts: std::collections::HashMap<&[u8], i64> = std::collections::HashMap::new();
+    for g in &needle {
+        *counts.entry(g).or_default() += 1;
+    }
+    let mut same = 0;
+    for g in &haystack {
+        if let Some(c) = counts.get_mut(g.as_slice())
+            && *c > 0
+        {
+            *c -= 1;
+            same += 1;
+        }
+    }
+    let longest = haystack.len().max(needle.len());
+    Ok(Value::Double(f64::from(1.0f32 - (longest - same) as f32 / longest as f32)))
 }
 
 pub const FUNCTIONS: &[Function] = &[
@@ -332,6 +361,10 @@ pub const FUNCTIONS: &[Function] = &[
     strict("regexp_count", bigint, |v, _, _| {
         Ok(regex(&t(&v[1])).map_or(Value::Null, |r| Value::int(r.find_iter(&t(&v[0])).count() as i64)))
     }),
+    strict("ngram_search", super::double, |v, _, _| ngram("ngram_search", v, false)),
+    strict("ngram_search_case_insensitive", super::double, |v, _, _| {
+        ngram("ngram_search_case_insensitive", v, true)
+    }),
     strict("money_format", string, money),
     strict("hex", string, hex_of),
     strict("unhex", string, |v, _, _| {
@@ -341,6 +374,7 @@ pub const FUNCTIONS: &[Function] = &[
     strict("to_binary", binary, |v, _, _| {
         Ok(match v.get(1).map_or("hex".to_string(), |f| t(f).to_lowercase()).as_str() {
             "hex" => hex::decode(t(&v[0])).map_or(Value::Null, Value::Bytes),
+            "encode64" if t(&v[0]).is_empty() => Value::Null,
             "encode64" => BASE64.decode(t(&v[0])).map_or(Value::Null, Value::Bytes),
             _ => Value::Bytes(bytes(&v[0])),
         })

@@ -4,7 +4,7 @@
 pub mod ordered;
 mod rows;
 mod running;
-mod statistics;
+pub mod statistics;
 mod table;
 
 use std::collections::{HashMap, HashSet};

@@ -60,7 +60,7 @@ pub fn rewrite(name: &str, f: &Function, legacy: bool, max_len: Option<Expr>) ->
         }
     }
     if values.is_empty() {
-        return Err(SqlError::analysis(format!("{name} should have at least one input")));
+        return Err(SqlError::analysis(format!("{name} should have at least one input")).of_call(known_name(name)));
     }
     if joins && separator.is_none() {
         separator = if name == "string_agg" || (legacy && values.len() == 2) {
@@ -79,7 +79,7 @@ pub fn rewrite(name: &str, f: &Function, legacy: bool, max_len: Option<Expr>) ->
         let expr = match position(&key.expr) {
             Some(n) => usize::try_from(n - 1).ok().and_then(|i| values.get(i)).cloned().ok_or_else(|| {
                 let shown = if joins { "group_concat" } else { name };
-                SqlError::syntax(format!("ORDER BY position {n} is not in {shown} output list"))
+                SqlError::syntax(format!("ORDER BY position {n} is not in {shown} output list")).of_call(known_name(name))
             })?,
             None => key.expr,
         };
@@ -100,6 +100,14 @@ pub fn rewrite(name: &str, f: &Function, legacy: bool, max_len: Option<Expr>) ->
         g.filter.clone_from(&f.filter);
     }
     Ok(Some(out))
+}
+
+fn known_name(name: &str) -> &'static str {
+    match name {
+        "string_agg" => "string_agg",
+        "group_concat" => "group_concat",
+        _ => "array_agg",
+    }
 }
 
 /// `ORDER BY 2`: a place in the list of values.
@@ -190,8 +198,8 @@ pub const AGGREGATES: &[Aggregate] = &[
         name: "__join_agg",
         types: |types| match types.iter().find(|t| t.is_nested() || matches!(t, SqlType::Bitmap | SqlType::Hll)) {
             Some(_) => {
-                let shown: Vec<String> = types[..types.len() - 2].iter().map(SqlType::ddl).collect();
-                Err(SqlError::analysis(format!("No matching function with signature: group_concat({})", shown.join(", "))))
+                let shown: Vec<String> = types[..types.len() - 2].iter().map(SqlType::signature).collect();
+                Err(SqlError::no_function("group_concat", &shown).of_call("group_concat"))
             }
             None => Ok(SqlType::STRING),
         },

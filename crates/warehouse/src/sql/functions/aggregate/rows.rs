@@ -63,7 +63,7 @@ impl Accumulator for Rows {
     fn evaluate(&mut self) -> DfResult<ScalarValue> {
         let v = (self.aggregate.fold)(&self.rows, &self.types, &self.result)
             .map_err(datafusion::error::DataFusionError::from)?;
-        ScalarValue::try_from_array(&Value::array(&[v], &self.result), 0)
+        crate::sql::functions::one_scalar(&Value::array(&[v], &self.result))
     }
 
     /// A window frame that moves on lets its oldest rows go.
@@ -89,7 +89,7 @@ impl Accumulator for Rows {
             .map(|r| Value::Struct(r.iter().enumerate().map(|(i, v)| (format!("a{i}"), v.clone())).collect()))
             .collect();
         let t = SqlType::Array(Box::new(row_type(&self.types)));
-        Ok(vec![ScalarValue::try_from_array(&Value::array(&[Value::List(items)], &t), 0)?])
+        Ok(vec![crate::sql::functions::one_scalar(&Value::array(&[Value::List(items)], &t))?])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> DfResult<()> {

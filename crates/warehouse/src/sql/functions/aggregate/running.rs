@@ -110,7 +110,7 @@ impl Accumulator for Running {
                 }
             }
         };
-        ScalarValue::try_from_array(&Value::array(&[v], &self.result), 0)
+        crate::sql::functions::one_scalar(&Value::array(&[v], &self.result))
     }
 
     fn size(&self) -> usize {

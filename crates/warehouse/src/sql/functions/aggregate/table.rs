@@ -63,9 +63,6 @@ fn total(rows: &[Vec<Value>], r: &SqlType) -> Value {
     }
 }
 
-fn text(_: &[SqlType]) -> SqlResult<SqlType> {
-    Ok(SqlType::STRING)
-}
 fn bigint(_: &[SqlType]) -> SqlResult<SqlType> {
     Ok(SqlType::BigInt)
 }
@@ -81,16 +78,13 @@ fn bitmap(_: &[SqlType]) -> SqlResult<SqlType> {
 fn hll(_: &[SqlType]) -> SqlResult<SqlType> {
     Ok(SqlType::Hll)
 }
-fn array(types: &[SqlType]) -> SqlResult<SqlType> {
-    Ok(SqlType::Array(Box::new(first(types)?)))
-}
 
 fn union(rows: &[Vec<Value>]) -> RoaringTreemap {
     rows.iter().fold(RoaringTreemap::new(), |m, r| match &r[0] {
         Value::Bytes(b) => m | sketch::bitmap_read(b),
         v => {
             let mut m = m;
-            if let Some(n) = v.as_i64().and_then(|n| u64::try_from(n).ok()) {
+            if let Some(n) = v.as_i128().and_then(|n| u64::try_from(n).ok()) {
                 m.insert(n);
             }
             m
@@ -107,6 +101,16 @@ fn sketch_of(rows: &[Vec<Value>]) -> Hll {
         }
     }
     h
+}
+
+/// The estimate of a HyperLogLog over the raw values.
+fn estimate(rows: &[Vec<Value>], types: &[SqlType]) -> i64 {
+    let t = types.first().unwrap_or(&SqlType::Null);
+    let mut h = Hll::default();
+    for r in rows {
+        h.add_hash(sketch::murmur64(&sketch::hashed_bytes(&r[0], t), sketch::HLL_SEED));
+    }
+    h.estimate() as i64
 }
 
 fn distinct_count(rows: &[Vec<Value>]) -> i64 {
@@ -218,7 +222,7 @@ pub const AGGREGATES: &[Aggregate] = &[
     Aggregate {
         name: "approx_count_distinct",
         types: bigint,
-        fold: |r, _, _| Ok(Value::int(distinct_count(r))),
+        fold: |r, types, _| Ok(Value::int(estimate(r, types))),
         skip_nulls: true,
     },
     Aggregate {
@@ -227,7 +231,7 @@ pub const AGGREGATES: &[Aggregate] = &[
         fold: |r, _, _| Ok(Value::int(distinct_count(r))),
         skip_nulls: true,
     },
-    Aggregate { name: "ndv", types: bigint, fold: |r, _, _| Ok(Value::int(distinct_count(r))), skip_nulls: true },
+    Aggregate { name: "ndv", types: bigint, fold: |r, t, _| Ok(Value::int(estimate(r, t))), skip_nulls: true },
     Aggregate {
         name: "approx_count_distinct_hll_sketch",
         types: bigint,
