@@ -53,7 +53,7 @@ impl SqlError {
     }
 
     pub fn unknown_database(name: &str) -> Self {
-        Self::new(5501, format!("Unknown database '{name}'"))
+        Self::new(5501, format!("Getting analyzing error. Detail message: Unknown database '{name}'."))
     }
 
     pub fn unknown_table(name: &str) -> Self {

@@ -203,7 +203,7 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
                 c.name
             )));
         }
-        if c.name.starts_with("__generated_partition_column_") {
+        if c.generated.is_none() && c.name.starts_with("__generated_partition_column_") {
             return Err(SqlError::analysis(format!(
                 "Column name [{}] starts with __generated_partition_column_ is a system reserved name. Please choose a different one.",
                 c.name
@@ -311,6 +311,13 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
                 by.expressions = by.columns.iter().map(|c| format!("`{c}`")).collect();
             }
         }
+        let computed = by.kind == PartitionKind::Expression && by.expressions.iter().any(|e| e.contains('('));
+        if computed && matches!(model, TableModel::Primary | TableModel::Unique) {
+            let key = |c: &String| columns.iter().any(|d| d.key && d.name.eq_ignore_ascii_case(c));
+            if !by.columns.iter().all(key) {
+                return Err(SqlError::analysis("The partition expr should base on key column"));
+            }
+        }
         for c in &by.columns {
             if !columns.iter().any(|d| d.name.eq_ignore_ascii_case(c)) {
                 return Err(SqlError::analysis(format!("Partition column[{c}] does not exist in column list")));
@@ -366,11 +373,6 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
     }
     if let Some(n) = repeated(&t.order_by) {
         return Err(SqlError::plain(format!("Duplicate sort key column {n} is not allowed.")));
-    }
-    let quoted: Vec<Option<String>> =
-        columns.iter().map(|c| c.generated.as_ref().map(|g| quote_columns(g, &columns))).collect();
-    for (c, text) in columns.iter_mut().zip(quoted) {
-        c.generated = text;
     }
     let mut properties: BTreeMap<String, String> = BTreeMap::new();
     properties.insert("compression".into(), "LZ4".into());
@@ -438,26 +440,6 @@ fn repeated(names: &[String]) -> Option<&String> {
     names.iter().enumerate().find(|(i, n)| names[..*i].iter().any(|m| m.eq_ignore_ascii_case(n))).map(|(_, n)| n)
 }
 
-/// An expression with its columns in backquotes, as SHOW CREATE TABLE prints it.
-fn quote_columns(expression: &str, columns: &[ColumnDef]) -> String {
-    use sqlparser::tokenizer::Token;
-    let Ok(all) = super::lexer::statements(expression) else { return expression.to_string() };
-    let Some((text, tokens)) = all.first() else { return expression.to_string() };
-    let mut out = String::new();
-    let mut at = 0;
-    for (i, t) in tokens.iter().enumerate() {
-        let Token::Word(w) = &t.token else { continue };
-        let call = tokens.get(i + 1).is_some_and(|n| n.token == Token::LParen);
-        if w.quote_style.is_none() && !call && columns.iter().any(|c| c.name.eq_ignore_ascii_case(&w.value)) {
-            out.push_str(&text[at..t.start]);
-            out.push_str(&format!("`{}`", w.value));
-            at = t.end;
-        }
-    }
-    out.push_str(&text[at..]);
-    out
-}
-
 /// The smallest value of a partition column's type, as StarRocks prints it.
 fn smallest(t: &SqlType) -> String {
     match t {
@@ -470,6 +452,22 @@ fn smallest(t: &SqlType) -> String {
         SqlType::LargeInt => i128::MIN.to_string(),
         _ => String::new(),
     }
+}
+
+/// The type of a range partition's bounds when the partition is by an expression.
+fn bound_type(session: &Session, def: &TableDef, expression: &str) -> Option<SqlType> {
+    if !expression.contains('(') {
+        return None;
+    }
+    let e = super::parser::parse_expression(expression).ok()?;
+    let empty: Vec<(String, SqlType, arrow::array::ArrayRef)> = def
+        .columns
+        .iter()
+        .map(|x| (x.name.clone(), x.sql_type.clone(), arrow::array::new_empty_array(&x.sql_type.arrow())))
+        .collect();
+    let (_, t) = session.core.evaluate(&empty, 0, &[e]).ok()?.pop()?;
+    // Unix times are compared as the moments they are.
+    Some(if t.is_text() { SqlType::DateTime } else { t })
 }
 
 fn bound_order(t: &SqlType, a: &Option<String>, b: &Option<String>) -> std::cmp::Ordering {
@@ -494,8 +492,15 @@ fn add_partition(
     let Some(by) = def.partition_by.clone() else {
         return Err(SqlError::analysis("Can't add partitions to a table that is not partitioned"));
     };
-    let types: Vec<SqlType> =
+    let mut types: Vec<SqlType> =
         by.columns.iter().map(|c| def.column(c).map_or(SqlType::STRING, |c| c.sql_type.clone())).collect();
+    if by.kind == PartitionKind::Range {
+        for (t, e) in types.iter_mut().zip(&by.expressions) {
+            if let Some(computed) = bound_type(session, def, e) {
+                *t = computed;
+            }
+        }
+    }
     let first_type = types.first().cloned().unwrap_or(SqlType::STRING);
     let normal = |t: &SqlType, v: &str| {
         Value::text(v).cast(t).and_then(|v| v.as_text()).ok_or_else(|| {
@@ -946,7 +951,6 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                     {
                         return Err(SqlError::plain("Can not add column after Generated Column"));
                     }
-                    c.generated = c.generated.map(|g| quote_columns(&g, &def.columns));
                     if c.aggregation.is_some() && def.model != TableModel::Aggregate {
                         return Err(SqlError::plain(format!(
                             "Can not assign aggregation method on column in {} data model table: {}",
@@ -1100,6 +1104,15 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                     && def.column(n).is_some_and(|d| d.generated.is_some())
                 {
                     return Err(SqlError::analysis("Can not modify column after Generated Column"));
+                }
+                if let Distribution::Hash(names) = &def.distribution
+                    && old.sql_type != c.sql_type
+                    && names.iter().any(|n| n.eq_ignore_ascii_case(&c.name))
+                {
+                    return Err(SqlError::plain(format!(
+                        "Can not modify distribution column[{}]. index[{}]",
+                        c.name, def.name
+                    )));
                 }
                 let used = |d: &ColumnDef| d.generated.as_ref().is_some_and(|g| mentions(g, &c.name));
                 if old.generated.is_none() && old.sql_type != c.sql_type && def.columns.iter().any(used) {
@@ -1270,6 +1283,26 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 }
                 if let Some(n) = repeated(&columns) {
                     return Err(SqlError::plain(format!("Duplicated column[{n}]")));
+                }
+                // All columns, on a table whose keys lead in any order: the columns themselves are moved.
+                let leads = |c: &ColumnDef| {
+                    let at = columns.iter().position(|n| n.eq_ignore_ascii_case(&c.name)).unwrap_or(usize::MAX);
+                    c.key == (at < def.key_count())
+                };
+                if def.model != TableModel::Primary
+                    && columns.len() == def.columns.len()
+                    && def.columns.iter().all(leads)
+                {
+                    store.alter_table(
+                        id,
+                        |def| {
+                            def.columns
+                                .sort_by_key(|c| columns.iter().position(|n| n.eq_ignore_ascii_case(&c.name)));
+                            Ok(())
+                        },
+                        Some("COLUMN"),
+                    )?;
+                    continue;
                 }
                 if let Some(wrong) = sort_key_mismatch(def.model, &def.columns, &columns) {
                     return Err(SqlError::plain(wrong));

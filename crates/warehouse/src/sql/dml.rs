@@ -679,7 +679,7 @@ fn check_column_mode(def: &crate::catalog::TableDef, assignments: &[(String, ast
             .map(|c| c.name.as_str())
             .filter(|n| super::ddl::mentions(text, n))
             .collect();
-        if used.iter().any(|n| given(n)) && !used.iter().all(|n| given(n)) {
+        if !used.iter().all(|n| given(n)) {
             return Err(SqlError::analysis("All ref Column must be sepecfied in partial update mode"));
         }
     }

@@ -358,9 +358,8 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             };
             let overwrite = sql.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
             if overwrite.eq_ignore_ascii_case("insert overwrite") {
-                return Err(SqlError::analysis(
-                    "This command is not supported in the prepared statement protocol yet",
-                ));
+                let e = SqlError::analysis("This command is not supported in the prepared statement protocol yet");
+                return Err(SqlError::new(1295, e.message));
             }
             Ok(Statement::Prepare { name, sql })
         }
@@ -407,7 +406,11 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             c.rest();
             Ok(Statement::Unsupported("users, roles and privileges".into()))
         }
-        "SUBMIT" | "BACKUP" | "RESTORE" | "EXPORT" | "LOAD" | "CANCEL" | "PAUSE" | "RESUME" | "STOP" | "CALL"
+        "SUBMIT" => {
+            let text = c.rest().to_string();
+            Ok(Statement::SubmitTask(text))
+        }
+        "BACKUP" | "RESTORE" | "EXPORT" | "LOAD" | "CANCEL" | "PAUSE" | "RESUME" | "STOP" | "CALL"
         | "INSTALL" | "UNINSTALL" | "TRACE" | "MERGE" => {
             c.rest();
             Ok(Statement::Unsupported(first))

@@ -49,6 +49,8 @@ pub struct Session {
     pub touched: Vec<u64>,
     prepared: HashMap<String, String>,
     pub last_query_id: String,
+    /// When the running statement is out of time, and what it is told then.
+    deadline: Option<(std::time::Instant, String)>,
 }
 
 impl Drop for Session {
@@ -96,6 +98,7 @@ impl Facts for SessionFacts {
             "database" | "schema" => self.database.clone().map_or(Value::Null, Value::Text),
             "user" | "current_user" | "session_user" => Value::Text(format!("'{}'@'%'", self.user)),
             "connection_id" => Value::Int(i128::from(self.id)),
+            "session_id" => Value::Text(uuid::Uuid::from_u64_pair(0x5357, self.id).to_string()),
             "version" => Value::text(MYSQL_VERSION),
             "current_version" => Value::text(STARROCKS_VERSION),
             "catalog" => Value::text("default_catalog"),
@@ -183,6 +186,7 @@ impl Session {
             touched: Vec::new(),
             prepared: HashMap::new(),
             last_query_id: uuid::Uuid::new_v4().to_string(),
+            deadline: None,
         }
     }
 
@@ -226,7 +230,12 @@ impl Session {
             self.core.planner.plan(&scope, query, params)?
         };
         let names = self.original_names(names);
-        self.core.planner.run(plan, names).await
+        let result = self.core.planner.run(plan, names).await;
+        // A function that blocks its thread is seen to be late when it ends.
+        match &self.deadline {
+            Some((at, told)) if std::time::Instant::now() >= *at => Err(SqlError::plain(told.clone())),
+            _ => result,
+        }
     }
 
     pub fn scope<'a>(
@@ -359,14 +368,17 @@ impl Session {
                 seconds = v.parse().unwrap_or(seconds);
             }
         }
+        if let Statement::Insert(insert) = &statement {
+            let own = insert.properties.iter().find(|(k, _)| k.eq_ignore_ascii_case("timeout"));
+            seconds = own.and_then(|(_, v)| v.parse().ok()).unwrap_or(seconds);
+        }
         let limit = std::time::Duration::from_secs(if limited { seconds } else { 259_200 });
-        let started = std::time::Instant::now();
+        let told = format!(
+            "Query reached its timeout of {seconds} seconds, please increase the '{name}' session variable and retry"
+        );
+        self.deadline = Some((std::time::Instant::now() + limit, told.clone()));
         let work = std::panic::AssertUnwindSafe(Box::pin(self.run(statement, text, params))).catch_unwind();
         let result = match tokio::time::timeout(limit, work).await {
-            // A function that blocks its thread is seen to be late when it ends.
-            Ok(_) | Err(_) if started.elapsed() >= limit => Err(SqlError::plain(format!(
-                "Query reached its timeout of {seconds} seconds, please increase the '{name}' session variable and retry"
-            ))),
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => {
                 let what = panic
@@ -376,8 +388,9 @@ impl Session {
                     .unwrap_or_default();
                 Err(SqlError::plain(format!("internal error of the local warehouse: {what}")))
             }
-            Err(_) => Err(SqlError::plain("the statement was given up")),
+            Err(_) => Err(SqlError::plain(told)),
         };
+        self.deadline = None;
         result
     }
 
@@ -543,6 +556,13 @@ impl Session {
                 Ok(Outcome::ok())
             }
             Statement::Nothing => Ok(Outcome::ok()),
+            Statement::SubmitTask(text) => {
+                let tables = self.core.store.temporary_tables(Some(self.id));
+                if tables.iter().any(|t| ddl::mentions(&text, &t.def().name)) {
+                    return Err(SqlError::analysis("Cannot submit task based on temporary table"));
+                }
+                Err(SqlError::unsupported("SUBMIT"))
+            }
             Statement::Unsupported(what) => {
                 let _ = text;
                 Err(SqlError::unsupported(what))

@@ -98,6 +98,8 @@ pub enum Statement {
     },
     /// Accepted without an effect (ADMIN SET, ANALYZE, SYNC, KILL …).
     Nothing,
+    /// SUBMIT TASK: refused, by what it is about.
+    SubmitTask(String),
     Unsupported(String),
 }
 

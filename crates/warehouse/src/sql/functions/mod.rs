@@ -160,7 +160,7 @@ pub fn common_two(a: &SqlType, b: &SqlType) -> SqlType {
         }
         (Decimal(p, s), n) | (n, Decimal(p, s)) if n.is_integer() || *n == Boolean => {
             let whole = (p - s).max(digits(n));
-            Decimal((whole + s).min(38), *s)
+            Decimal((whole + s).min(if *p > 38 { 76 } else { 38 }), *s)
         }
         (x, y) if x.is_numeric() && y.is_numeric() => {
             if rank(x).max(rank(y)) >= 7 {
