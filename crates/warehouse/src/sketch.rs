@@ -134,7 +134,15 @@ pub fn hashed_bytes(v: &Value, t: &SqlType) -> Vec<u8> {
         (Value::Double(f), _) => f.to_le_bytes().to_vec(),
         (Value::Decimal(n, _), SqlType::Decimal(p, _)) => {
             let bytes = n.to_le_bytes();
-            let width = if *p <= 9 { 4 } else if *p <= 18 { 8 } else if *p <= 38 { 16 } else { 32 };
+            let width = if *p <= 9 {
+                4
+            } else if *p <= 18 {
+                8
+            } else if *p <= 38 {
+                16
+            } else {
+                32
+            };
             bytes[..width].to_vec()
         }
         (Value::Bytes(b), _) => b.clone(),

@@ -770,17 +770,15 @@ impl Value {
             Value::Date(_) => SqlType::Date,
             Value::DateTime(_) => SqlType::DateTime,
             Value::Json(_) => SqlType::Json,
-            Value::List(items) => SqlType::Array(Box::new(
-                items.iter().fold(SqlType::Null, |t, v| common_two(&t, &v.likely_type())),
-            )),
+            Value::List(items) => {
+                SqlType::Array(Box::new(items.iter().fold(SqlType::Null, |t, v| common_two(&t, &v.likely_type()))))
+            }
             Value::Map(items) => {
                 let keys: Vec<SqlType> = items.iter().map(|(k, _)| k.likely_type()).collect();
                 let values: Vec<SqlType> = items.iter().map(|(_, v)| v.likely_type()).collect();
                 SqlType::Map(Box::new(common(&keys)), Box::new(common(&values)))
             }
-            Value::Struct(items) => {
-                SqlType::Struct(items.iter().map(|(n, v)| (n.clone(), v.likely_type())).collect())
-            }
+            Value::Struct(items) => SqlType::Struct(items.iter().map(|(n, v)| (n.clone(), v.likely_type())).collect()),
         }
     }
 

@@ -938,9 +938,7 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 let mut ready: Vec<(ColumnDef, ColumnPosition)> = Vec::new();
                 let computed = columns.iter().filter(|(c, _)| c.generated.is_some()).count();
                 if computed > 0 && computed < columns.len() {
-                    return Err(SqlError::analysis(
-                        "Can not add normal column and Generated Column in the same time",
-                    ));
+                    return Err(SqlError::analysis("Can not add normal column and Generated Column in the same time"));
                 }
                 for (mut c, place) in columns {
                     check_default(&c)?;
@@ -1296,8 +1294,7 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                     store.alter_table(
                         id,
                         |def| {
-                            def.columns
-                                .sort_by_key(|c| columns.iter().position(|n| n.eq_ignore_ascii_case(&c.name)));
+                            def.columns.sort_by_key(|c| columns.iter().position(|n| n.eq_ignore_ascii_case(&c.name)));
                             Ok(())
                         },
                         Some("COLUMN"),
@@ -1320,7 +1317,8 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 let mut new = (*def).clone();
                 let automatic = super::partition::is_automatic(&def);
                 for (name, clause) in &partitions {
-                    if automatic && matches!(clause, PartitionClause::One(PartitionRange::List(rows)) if rows.len() > 1) {
+                    if automatic && matches!(clause, PartitionClause::One(PartitionRange::List(rows)) if rows.len() > 1)
+                    {
                         return Err(SqlError::analysis(
                             "Automatically partitioned tables does not support multiple values in the same partition",
                         ));

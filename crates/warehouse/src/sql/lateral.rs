@@ -44,7 +44,12 @@ fn check_join(join: &ast::Join) -> Result<(), SqlError> {
     };
     let constraint = match &join.join_operator {
         J::LeftOuter(c) | J::Left(c) => c,
-        J::Right(_) | J::RightOuter(_) | J::FullOuter(_) | J::LeftSemi(_) | J::LeftAnti(_) | J::RightSemi(_)
+        J::Right(_)
+        | J::RightOuter(_)
+        | J::FullOuter(_)
+        | J::LeftSemi(_)
+        | J::LeftAnti(_)
+        | J::RightSemi(_)
         | J::RightAnti(_) => {
             return Err(SqlError::analysis(if function == "unnest" {
                 "unnest support inner join, cross join and left join on true"
@@ -150,12 +155,7 @@ fn inner(e: Expr) -> Expr {
         .map_or(e, |t| t.data)
 }
 
-fn unnested(
-    left: LogicalPlan,
-    alias: Option<TableReference>,
-    parts: Vec<Part>,
-    outer: bool,
-) -> DfResult<LogicalPlan> {
+fn unnested(left: LogicalPlan, alias: Option<TableReference>, parts: Vec<Part>, outer: bool) -> DfResult<LogicalPlan> {
     let columns: Vec<Expr> = left.schema().columns().into_iter().map(Expr::Column).collect();
     let hidden: Vec<String> = (0..parts.len()).map(|i| format!("\u{3}{i}")).collect();
     let mut items = columns.clone();

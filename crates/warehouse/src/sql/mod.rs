@@ -17,3 +17,4 @@ pub mod session;
 pub mod show;
 pub mod statement;
 pub mod table_function;
+mod using;

@@ -410,8 +410,8 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             let text = c.rest().to_string();
             Ok(Statement::SubmitTask(text))
         }
-        "BACKUP" | "RESTORE" | "EXPORT" | "LOAD" | "CANCEL" | "PAUSE" | "RESUME" | "STOP" | "CALL"
-        | "INSTALL" | "UNINSTALL" | "TRACE" | "MERGE" => {
+        "BACKUP" | "RESTORE" | "EXPORT" | "LOAD" | "CANCEL" | "PAUSE" | "RESUME" | "STOP" | "CALL" | "INSTALL"
+        | "UNINSTALL" | "TRACE" | "MERGE" => {
             c.rest();
             Ok(Statement::Unsupported(first))
         }

@@ -21,8 +21,7 @@ pub fn placed(mut e: SqlError, statement: &str) -> SqlError {
 fn call(function: &str, statement: &str) -> Option<(usize, usize)> {
     let tokens: Vec<Lexeme> = statements(statement).ok()?.into_iter().next()?.1;
     let at = tokens.windows(2).position(|w| {
-        w[1].token == Token::LParen
-            && matches!(&w[0].token, Token::Word(x) if x.value.eq_ignore_ascii_case(function))
+        w[1].token == Token::LParen && matches!(&w[0].token, Token::Word(x) if x.value.eq_ignore_ascii_case(function))
     })?;
     let mut depth = 0;
     for t in &tokens[at + 1..] {
@@ -56,6 +55,9 @@ mod tests {
     fn an_error_about_a_call_names_its_place() {
         let e = SqlError::analysis("no").of_call("array_sort");
         let e = placed(e, "select 1,\n  Array_Sort(f(x), 2) from t");
-        assert_eq!(e.message, "Getting analyzing error from line 2, column 2 to line 2, column 20. Detail message: no.");
+        assert_eq!(
+            e.message,
+            "Getting analyzing error from line 2, column 2 to line 2, column 20. Detail message: no."
+        );
     }
 }

@@ -105,7 +105,9 @@ pub fn literal(v: &SqlValue) -> Expr {
         SqlValue::DateTime(_) => cast(text(v.as_text().unwrap_or_default()), &SqlType::DateTime),
         SqlValue::Bytes(b) => call("unhex_binary", vec![text(hex::encode(b))]),
         SqlValue::Json(t) => cast(text(t.clone()), &SqlType::Json),
-        SqlValue::List(_) | SqlValue::Map(_) | SqlValue::Struct(_) => cast(text(crate::json::of_value(v)), &v.likely_type()),
+        SqlValue::List(_) | SqlValue::Map(_) | SqlValue::Struct(_) => {
+            cast(text(crate::json::of_value(v)), &v.likely_type())
+        }
         other => text(other.as_text().unwrap_or_default()),
     }
 }
@@ -170,6 +172,22 @@ impl VisitorMut for Rewriter<'_> {
                             && let Some(Expr::Interval(i)) = args.get(1)
                         {
                             let (n, unit) = interval_parts(i);
+                            let whole =
+                                matches!(&n, Expr::Value(v) if v.to_string().trim_matches('\'').parse::<i64>().is_ok());
+                            if !whole {
+                                let known = match name.as_str() {
+                                    "time_slice" => "time_slice",
+                                    "date_slice" => "date_slice",
+                                    "date_floor" => "date_floor",
+                                    _ => "date_ceil",
+                                };
+                                return ControlFlow::Break(
+                                    SqlError::analysis(format!(
+                                        "{name} requires second parameter must be a constant interval"
+                                    ))
+                                    .of_call(known),
+                                );
+                            }
                             let mut new = vec![args[0].clone(), n, unit];
                             new.extend(args.iter().skip(2).map(|e| unit_text(e).map_or_else(|| e.clone(), text)));
                             args = new;
@@ -295,6 +313,12 @@ impl VisitorMut for Rewriter<'_> {
                 lower(&mut c.name);
             }
         }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        super::using::rewrite(query);
+        name_ordered_items(query);
         ControlFlow::Continue(())
     }
 
@@ -514,6 +538,13 @@ impl Rewriter<'_> {
             }
             Expr::Ceil { expr, .. } => Some(call("ceil", vec![(**expr).clone()])),
             Expr::Floor { expr, .. } => Some(call("floor", vec![(**expr).clone()])),
+            // A member that is JSON's null counts as NULL here, and is shown as `null` elsewhere.
+            Expr::IsNull(inner) if is_call(inner, "json_query") => {
+                Some(Expr::IsNull(Box::new(call("__json_member", vec![(**inner).clone()]))))
+            }
+            Expr::IsNotNull(inner) if is_call(inner, "json_query") => {
+                Some(Expr::IsNotNull(Box::new(call("__json_member", vec![(**inner).clone()]))))
+            }
             Expr::Collate { expr, .. } => Some((**expr).clone()),
             Expr::RLike { negated, expr, pattern, .. } => {
                 let f = call("regexp", vec![(**expr).clone(), (**pattern).clone()]);
@@ -609,7 +640,9 @@ impl Rewriter<'_> {
             "date_diff" if args.len() == 3 && self.trino() => {
                 Some(call("date_diff", vec![args[0].clone(), args[2].clone(), args[1].clone()]))
             }
-            "date_add" if args.len() == 3 => Some(call("timestampadd", args)),
+            "date_add" if args.len() == 3 => {
+                Some(call("__interval_add", vec![args[2].clone(), args[1].clone(), args[0].clone()]))
+            }
             "ifnull" | "nvl" => Some(call("coalesce", args)),
             "isnull" if args.len() == 1 => Some(Expr::IsNull(Box::new(args[0].clone()))),
             "isnotnull" if args.len() == 1 => Some(Expr::IsNotNull(Box::new(args[0].clone()))),
@@ -644,6 +677,31 @@ impl Rewriter<'_> {
 /// SQL mode GROUP_CONCAT_LEGACY, by name or as its bit.
 fn group_concat_legacy(mode: &str) -> bool {
     mode.to_uppercase().contains("GROUP_CONCAT_LEGACY") || mode.parse::<u64>().is_ok_and(|m| m & (1 << 36) != 0)
+}
+
+/// `ORDER BY 2` over a computed item orders by that item of the result: it is given a name for that.
+fn name_ordered_items(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let named = |i: &SelectItem| matches!(i, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    if !select.projection.iter().all(named) {
+        return;
+    }
+    let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by else { return };
+    for key in keys {
+        let Expr::Value(v) = &key.expr else { continue };
+        let Value::Number(n, _) = &v.value else { continue };
+        let Some(at) = n.parse::<usize>().ok().and_then(|n| n.checked_sub(1)) else { continue };
+        let Some(item) = select.projection.get_mut(at) else { continue };
+        if let SelectItem::UnnamedExpr(e @ Expr::Function(_)) = item {
+            let alias = Ident::with_quote('`', format!("\u{4}{at}"));
+            *item = SelectItem::ExprWithAlias { expr: e.clone(), alias: alias.clone() };
+            key.expr = Expr::Identifier(alias);
+        }
+    }
+}
+
+fn is_call(e: &Expr, name: &str) -> bool {
+    matches!(e, Expr::Function(f) if plain_name(&f.name) == name)
 }
 
 /// A condition that may be a number.

@@ -7,8 +7,8 @@ use arrow::array::Array as _;
 use futures::FutureExt as _;
 use sqlparser::ast;
 
-use super::parser::{self, Parsed};
 use super::functions::variable::UserVariable;
+use super::parser::{self, Parsed};
 use super::planner::{QueryResult, Scope};
 use super::rewrite::{Facts, literal};
 use super::statement::*;

@@ -263,7 +263,8 @@ fn fast(arrays: &[ArrayRef], types: &[SqlType], r: &SqlType, op: Short) -> SqlRe
         };
     }
     let plain = |t: &SqlType| t.is_integer() && *t != SqlType::LargeInt;
-    let doubles = *r == SqlType::Double && types.iter().all(|t| plain(t) || matches!(t, SqlType::Float | SqlType::Double));
+    let doubles =
+        *r == SqlType::Double && types.iter().all(|t| plain(t) || matches!(t, SqlType::Float | SqlType::Double));
     if !(doubles || plain(r) && types.iter().all(plain)) {
         return Ok(None);
     }

@@ -2,9 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{
-    Args, Function, common, common_two, compatible, element, int, lenient, same, strict, string,
-};
+use super::{Args, Function, common, common_two, compatible, element, int, lenient, same, strict, string};
 use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
 use crate::value::Value;
@@ -20,7 +18,10 @@ fn array_of(a: &Args<'_>) -> SqlResult<SqlType> {
 fn arrays(name: &'static str, a: &Args<'_>) -> SqlResult<SqlType> {
     for (i, t) in a.shown().iter().enumerate() {
         if !matches!(a.types[i], SqlType::Array(_) | SqlType::Null) {
-            return Err(SqlError::analysis(format!("{}-th input of {name} should be an array, rather than {t}", i + 1)));
+            return Err(SqlError::analysis(format!(
+                "{}-th input of {name} should be an array, rather than {t}",
+                i + 1
+            )));
         }
     }
     if a.types.iter().any(|x| a.types.iter().any(|y| !compatible(x, y))) {
@@ -273,55 +274,97 @@ pub const FUNCTIONS: &[Function] = &[
         Ok(Value::Map(out))
     }),
     strict("distinct_map_keys", same, |v, _, _| Ok(v[0].clone())),
-    lenient("array_contains", |a| item_of("array_contains", a).map(|_| SqlType::Boolean), |v, _, _| {
-        Ok(if v[0].is_null() { Value::Null } else { Value::Bool(has(items(&v[0]), &v[1])) })
-    }),
-    lenient("array_position", |a| item_of("array_position", a).map(|_| SqlType::Int), |v, _, _| {
-        Ok(if v[0].is_null() {
-            Value::Null
-        } else {
-            Value::int(items(&v[0]).iter().position(|x| equal(x, &v[1])).map_or(0, |i| i as i64 + 1))
-        })
-    }),
-    strict("array_contains_all", |a| arrays("array_contains_all", a).map(|_| SqlType::Boolean), |v, _, _| Ok(Value::Bool(items(&v[1]).iter().all(|x| has(items(&v[0]), x))))),
-    strict("array_contains_seq", |a| arrays("array_contains_seq", a).map(|_| SqlType::Boolean), |v, _, _| {
-        let (a, b) = (items(&v[0]), items(&v[1]));
-        Ok(Value::Bool(b.is_empty() || a.windows(b.len()).any(|w| w.iter().zip(b).all(|(x, y)| equal(x, y)))))
-    }),
-    strict("arrays_overlap", |a| arrays("arrays_overlap", a).map(|_| SqlType::Boolean), |v, _, _| Ok(Value::Bool(items(&v[0]).iter().any(|x| has(items(&v[1]), x))))),
-    lenient("array_append", |a| item_of("array_append", a), |v, _, _| {
-        if v[0].is_null() {
-            return Ok(Value::Null);
-        }
-        let mut out = items(&v[0]).to_vec();
-        out.push(v[1].clone());
-        Ok(Value::List(out))
-    }),
-    lenient("array_remove", |a| item_of("array_remove", a), |v, _, _| {
-        Ok(if v[0].is_null() {
-            Value::Null
-        } else {
-            Value::List(items(&v[0]).iter().filter(|x| !equal(x, &v[1])).cloned().collect())
-        })
-    }),
-    strict("array_concat", |a| arrays("array_concat", a), |v, _, _| {
-        Ok(Value::List(v.iter().flat_map(|l| items(l).to_vec()).collect()))
-    }),
+    lenient(
+        "array_contains",
+        |a| item_of("array_contains", a).map(|_| SqlType::Boolean),
+        |v, _, _| Ok(if v[0].is_null() { Value::Null } else { Value::Bool(has(items(&v[0]), &v[1])) }),
+    ),
+    lenient(
+        "array_position",
+        |a| item_of("array_position", a).map(|_| SqlType::Int),
+        |v, _, _| {
+            Ok(if v[0].is_null() {
+                Value::Null
+            } else {
+                Value::int(items(&v[0]).iter().position(|x| equal(x, &v[1])).map_or(0, |i| i as i64 + 1))
+            })
+        },
+    ),
+    strict(
+        "array_contains_all",
+        |a| arrays("array_contains_all", a).map(|_| SqlType::Boolean),
+        |v, _, _| Ok(Value::Bool(items(&v[1]).iter().all(|x| has(items(&v[0]), x)))),
+    ),
+    strict(
+        "array_contains_seq",
+        |a| arrays("array_contains_seq", a).map(|_| SqlType::Boolean),
+        |v, _, _| {
+            let (a, b) = (items(&v[0]), items(&v[1]));
+            Ok(Value::Bool(b.is_empty() || a.windows(b.len()).any(|w| w.iter().zip(b).all(|(x, y)| equal(x, y)))))
+        },
+    ),
+    strict(
+        "arrays_overlap",
+        |a| arrays("arrays_overlap", a).map(|_| SqlType::Boolean),
+        |v, _, _| Ok(Value::Bool(items(&v[0]).iter().any(|x| has(items(&v[1]), x)))),
+    ),
+    lenient(
+        "array_append",
+        |a| item_of("array_append", a),
+        |v, _, _| {
+            if v[0].is_null() {
+                return Ok(Value::Null);
+            }
+            let mut out = items(&v[0]).to_vec();
+            out.push(v[1].clone());
+            Ok(Value::List(out))
+        },
+    ),
+    lenient(
+        "array_remove",
+        |a| item_of("array_remove", a),
+        |v, _, _| {
+            Ok(if v[0].is_null() {
+                Value::Null
+            } else {
+                Value::List(items(&v[0]).iter().filter(|x| !equal(x, &v[1])).cloned().collect())
+            })
+        },
+    ),
+    strict(
+        "array_concat",
+        |a| arrays("array_concat", a),
+        |v, _, _| Ok(Value::List(v.iter().flat_map(|l| items(l).to_vec()).collect())),
+    ),
     strict("array_distinct", same, |v, _, _| Ok(Value::List(distinct(items(&v[0]))))),
-    strict("array_sort", |a| flat("array_sort", a).map(|e| SqlType::Array(Box::new(e))), |v, _, _| Ok(Value::List(sorted(items(&v[0]))))),
-    strict("array_sortby", same, |v, _, _| {
-        let keys = items(&v[1]);
-        let mut at: Vec<usize> = (0..items(&v[0]).len()).collect();
-        at.sort_by(|a, b| keys.get(*a).unwrap_or(&Value::Null).compare(keys.get(*b).unwrap_or(&Value::Null)));
-        Ok(Value::List(at.into_iter().map(|i| items(&v[0])[i].clone()).collect()))
-    }),
-    strict("array_intersect", |a| arrays("array_intersect", a), |v, _, _| {
-        let mut out = distinct(items(&v[0]));
-        for l in &v[1..] {
-            out.retain(|x| has(items(l), x))
+    strict(
+        "array_sort",
+        |a| flat("array_sort", a).map(|e| SqlType::Array(Box::new(e))),
+        |v, _, _| Ok(Value::List(sorted(items(&v[0])))),
+    ),
+    lenient("array_sortby", same, |v, _, _| {
+        let Value::List(source) = &v[0] else { return Ok(Value::Null) };
+        let keys: Vec<&[Value]> = v[1..].iter().filter(|k| !k.is_null()).map(items).collect();
+        if keys.iter().any(|k| k.len() != source.len()) {
+            return Err(SqlError::plain("Expr evaluate meet error: Input arrays' size are not equal in array_sortby."));
         }
-        Ok(Value::List(out))
+        let mut at: Vec<usize> = (0..source.len()).collect();
+        at.sort_by(|a, b| {
+            keys.iter().map(|k| k[*a].compare(&k[*b])).find(|o| *o != Ordering::Equal).unwrap_or(Ordering::Equal)
+        });
+        Ok(Value::List(at.into_iter().map(|i| source[i].clone()).collect()))
     }),
+    strict(
+        "array_intersect",
+        |a| arrays("array_intersect", a),
+        |v, _, _| {
+            let mut out = distinct(items(&v[0]));
+            for l in &v[1..] {
+                out.retain(|x| has(items(l), x))
+            }
+            Ok(Value::List(out))
+        },
+    ),
     strict("array_slice", same, |v, _, _| {
         let l = items(&v[0]);
         let (from, n) = (v[1].as_i64().unwrap_or(1), v.get(2).and_then(Value::as_i64).unwrap_or(l.len() as i64));
@@ -411,26 +454,38 @@ pub const FUNCTIONS: &[Function] = &[
             })
         },
     ),
-    strict("array_min", |a| flat("array_min", a), |v, _, _| {
-        Ok(items(&v[0]).iter().filter(|x| !x.is_null()).min_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
-    }),
-    strict("array_max", |a| flat("array_max", a), |v, _, _| {
-        Ok(items(&v[0]).iter().filter(|x| !x.is_null()).max_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
-    }),
+    strict(
+        "array_min",
+        |a| flat("array_min", a),
+        |v, _, _| {
+            Ok(items(&v[0]).iter().filter(|x| !x.is_null()).min_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
+        },
+    ),
+    strict(
+        "array_max",
+        |a| flat("array_max", a),
+        |v, _, _| {
+            Ok(items(&v[0]).iter().filter(|x| !x.is_null()).max_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
+        },
+    ),
     strict("array_sum", |a| flat("array_sum", a).and_then(|_| sum_type(a)), |v, _, r| Ok(sum_of(items(&v[0]), r))),
-    strict("array_avg", |a| flat("array_avg", a).and_then(|_| avg_type(a)), |v, _, r| {
-        let n = items(&v[0]).iter().filter(|x| !x.is_null()).count();
-        if n == 0 {
-            return Ok(Value::Null);
-        }
-        Ok(match sum_of(items(&v[0]), if *r == SqlType::Double { &SqlType::Double } else { r }) {
-            Value::Double(x) => Value::Double(x / n as f64),
-            Value::Decimal(x, s) => x
-                .checked_div(arrow::datatypes::i256::from_i128(n as i128))
-                .map_or(Value::Null, |q| Value::Decimal(q, s)),
-            other => other.as_f64().map_or(Value::Null, |x| Value::Double(x / n as f64)),
-        })
-    }),
+    strict(
+        "array_avg",
+        |a| flat("array_avg", a).and_then(|_| avg_type(a)),
+        |v, _, r| {
+            let n = items(&v[0]).iter().filter(|x| !x.is_null()).count();
+            if n == 0 {
+                return Ok(Value::Null);
+            }
+            Ok(match sum_of(items(&v[0]), if *r == SqlType::Double { &SqlType::Double } else { r }) {
+                Value::Double(x) => Value::Double(x / n as f64),
+                Value::Decimal(x, s) => x
+                    .checked_div(arrow::datatypes::i256::from_i128(n as i128))
+                    .map_or(Value::Null, |q| Value::Decimal(q, s)),
+                other => other.as_f64().map_or(Value::Null, |x| Value::Double(x / n as f64)),
+            })
+        },
+    ),
     strict(
         "array_difference",
         |a| {

@@ -34,7 +34,6 @@ fn hll_of(v: &Value) -> Vec<u8> {
     h.write()
 }
 
-
 fn number(v: &Value) -> Option<u64> {
     v.as_i128().and_then(|n| u64::try_from(n).ok())
 }
@@ -124,9 +123,7 @@ fn of_exchange(bytes: &[u8]) -> Option<RoaringTreemap> {
             let n = take(&mut rest, 4)?;
             (0..n).map(|_| take(&mut rest, 8)).collect()
         }
-        tag::BITMAP32 => {
-            Some(RoaringTreemap::from_bitmaps([(0, RoaringBitmap::deserialize_from(&mut rest).ok()?)]))
-        }
+        tag::BITMAP32 => Some(RoaringTreemap::from_bitmaps([(0, RoaringBitmap::deserialize_from(&mut rest).ok()?)])),
         tag::BITMAP64 => {
             let mut n = 0u64;
             for shift in (0..).step_by(7).take(5) {

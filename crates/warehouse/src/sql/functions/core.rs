@@ -269,9 +269,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "coalesce",
         types: common_type,
-        row: |v, _, r| {
-        Ok(v.iter().find(|x| !x.is_null()).and_then(|x| x.cast(r)).unwrap_or(Value::Null))
-    },
+        row: |v, _, r| Ok(v.iter().find(|x| !x.is_null()).and_then(|x| x.cast(r)).unwrap_or(Value::Null)),
         column: Some(coalesce_columns),
         nulls: false,
         volatile: false,
@@ -351,16 +349,16 @@ pub const FUNCTIONS: &[Function] = &[
         name: "murmur_hash3_32",
         types: int,
         row: |v, _, _| {
-        let mut h = 0x9747_b28cu32;
-        // Several arguments hash one after the other, the first hash seeding the next.
-        for x in v {
-            h = crate::sketch::murmur3_32(
-                x.as_text().unwrap_or_default().as_bytes(),
-                if h == 0x9747_b28c { 104_729 } else { h },
-            );
-        }
-        Ok(Value::Int(i128::from(h as i32)))
-    },
+            let mut h = 0x9747_b28cu32;
+            // Several arguments hash one after the other, the first hash seeding the next.
+            for x in v {
+                h = crate::sketch::murmur3_32(
+                    x.as_text().unwrap_or_default().as_bytes(),
+                    if h == 0x9747_b28c { 104_729 } else { h },
+                );
+            }
+            Ok(Value::Int(i128::from(h as i32)))
+        },
         column: Some(murmur_column),
         nulls: true,
         volatile: false,

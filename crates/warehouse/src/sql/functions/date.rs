@@ -281,11 +281,16 @@ fn diff(unit: &str, a: i64, b: i64) -> Option<i64> {
     let place = |us: i64| {
         let (y, m, d) = civil(day_of(us));
         let last = d == crate::time::days_in_month(y, m);
-        (i64::from(y) * 12 + i64::from(m), if last { 32 } else { d }, d, us.rem_euclid(DAY_US))
+        (i64::from(y) * 12 + i64::from(m), last, d, us.rem_euclid(DAY_US))
     };
     let forward = |a: i64, b: i64| {
         let ((ma, la, da, ta), (mb, lb, db, tb)) = (place(a), place(b));
-        let reached = if la == 32 || lb == 32 && da < db { (la, ta) >= (lb, tb) } else { (da, ta) >= (db, tb) };
+        let reached = match da.cmp(&db) {
+            std::cmp::Ordering::Greater => true,
+            _ if la => !lb || ta >= tb,
+            std::cmp::Ordering::Equal => ta >= tb,
+            std::cmp::Ordering::Less => false,
+        };
         ma - mb - i64::from(!reached)
     };
     let months = |a: i64, b: i64| if a >= b { forward(a, b) } else { -forward(b, a) };
@@ -340,7 +345,9 @@ fn trunc_type(a: &Args<'_>) -> SqlResult<SqlType> {
 
 /// A constant format without a time of day gives a DATE.
 fn str_to_date_type(a: &Args<'_>) -> SqlResult<SqlType> {
-    let clock = |f: &str| ["%H", "%h", "%I", "%k", "%l", "%i", "%s", "%S", "%f", "%p", "%T", "%r"].iter().any(|p| f.contains(p));
+    let clock = |f: &str| {
+        ["%H", "%h", "%I", "%k", "%l", "%i", "%s", "%S", "%f", "%p", "%T", "%r"].iter().any(|p| f.contains(p))
+    };
     Ok(match a.constants.get(1) {
         Some(Some(Value::Text(f))) if !clock(f) => SqlType::Date,
         _ => SqlType::DateTime,
@@ -619,7 +626,8 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     strict("str_to_date", str_to_date_type, |v, _, r| {
         Ok(parse(&v[0].as_text().unwrap_or_default(), &v[1].as_text().unwrap_or_default())
-            .and_then(|t| Value::DateTime(t).cast(r)).unwrap_or(Value::Null))
+            .and_then(|t| Value::DateTime(t).cast(r))
+            .unwrap_or(Value::Null))
     }),
     strict("str_to_date_only", date, |v, _, _| {
         Ok(parse(

@@ -188,7 +188,11 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     strict("json_string", string, |v, _, _| Ok(tree(&v[0]).map_or(Value::Null, |j| Value::Text(print(&j))))),
     strict("json_pretty", string, |v, _, _| Ok(tree(&v[0]).map_or(Value::Null, |j| Value::Text(pretty(&j))))),
-    strict("json_query", json_type, |v, _, _| json_of(query(v).filter(|j| !j.is_null()))),
+    strict("json_query", json_type, |v, _, _| json_of(query(v))),
+    strict("__json_member", json_type, |v, _, _| match &v[0] {
+        Value::Json(t) if t == "null" => Ok(Value::Null),
+        other => Ok(other.clone()),
+    }),
     strict("get_json_object", string, |v, _, _| {
         Ok(query(v).as_ref().and_then(text_of).map_or(Value::Null, Value::Text))
     }),
@@ -208,7 +212,10 @@ pub const FUNCTIONS: &[Function] = &[
         Ok(Value::Bool(query(v).is_some_and(|j| !matches!(&j, Json::Array(a) if a.is_empty() && v.get(1).and_then(Value::as_text).is_some_and(|p| p.contains('*'))))))
     }),
     strict("json_length", int, |v, _, _| {
-        Ok(query(v).map_or(Value::Null, |j| {
+        if tree(&v[0]).is_none() {
+            return Ok(Value::Null);
+        }
+        Ok(query(v).map_or(Value::int(0), |j| {
             Value::int(match j {
                 Json::Array(a) => a.len() as i64,
                 Json::Object(m) => m.len() as i64,
@@ -227,7 +234,8 @@ pub const FUNCTIONS: &[Function] = &[
         })
     }),
     strict("__json_each_keys", array_string, |v, _, _| {
-        Ok(tree(&v[0]).map_or(Value::Null, |j| Value::List(entries(&j).into_iter().map(|e| Value::Text(e.0)).collect())))
+        Ok(tree(&v[0])
+            .map_or(Value::Null, |j| Value::List(entries(&j).into_iter().map(|e| Value::Text(e.0)).collect())))
     }),
     strict("__json_each_values", array_json, |v, _, _| {
         let json = |j: &Json| Value::Json(print(j));

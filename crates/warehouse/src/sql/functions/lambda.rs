@@ -161,11 +161,8 @@ fn each(
         .collect::<DfResult<Vec<_>>>()?;
     let values = evaluate(&params, &owners)?;
     let DataType::List(item) = result.arrow() else { return internal_err!("a lambda's result is a list") };
-    let values = if values.data_type() == item.data_type() {
-        values
-    } else {
-        arrow::compute::cast(&values, item.data_type())?
-    };
+    let values =
+        if values.data_type() == item.data_type() { values } else { arrow::compute::cast(&values, item.data_type())? };
     let nulls = Some(NullBuffer::from(valid)).filter(|n| n.null_count() > 0);
     Ok(Arc::new(ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), values, nulls)?))
 }
@@ -264,7 +261,9 @@ pub fn rewrite(name: &str, args: &[Expr]) -> SqlResult<Option<Expr>> {
             let pair = match &*lambda.body {
                 Expr::Tuple(items) if items.len() == 2 => items.clone(),
                 Expr::Function(f) if f.name.to_string().trim_matches('`') == "row" => match &f.args {
-                    sqlparser::ast::FunctionArguments::List(l) if l.args.len() == 2 => super::super::rewrite::arg_exprs(f),
+                    sqlparser::ast::FunctionArguments::List(l) if l.args.len() == 2 => {
+                        super::super::rewrite::arg_exprs(f)
+                    }
                     _ => return Err(SqlError::analysis("The lambda of map_apply must give a key and a value")),
                 },
                 _ => return Err(SqlError::analysis("The lambda of map_apply must give a key and a value")),

@@ -251,7 +251,20 @@ impl ScalarUDFImpl for Udf {
         let types: Vec<SqlType> = args.arg_fields.iter().map(|f| SqlType::of_field(f)).collect();
         let constants: Vec<Option<Value>> =
             args.scalar_arguments.iter().zip(args.arg_fields).map(|(s, f)| constant(*s, f)).collect();
-        let t = (self.function.types)(&Args { types: &types, constants: &constants })
+        let given = Args { types: &types, constants: &constants };
+        if self.function.nulls && !self.function.volatile && types.len() < 4 {
+            // A call with too few arguments reaches for one that is not there.
+            let nothing = vec![Value::Null; types.len()];
+            let probe = || {
+                let t = (self.function.types)(&given);
+                (self.function.row)(&nothing, &types, t.as_ref().unwrap_or(&SqlType::Null)).is_ok()
+            };
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(probe)).is_err() {
+                let e = SqlError::no_function(self.function.name, &given.shown()).of_call(self.function.name);
+                return Err(e.into());
+            }
+        }
+        let t = (self.function.types)(&given)
             .map_err(|e| datafusion::error::DataFusionError::from(e.of_call(self.function.name)))?;
         Ok(field_ref(self.function.name, &t, true))
     }
@@ -270,13 +283,7 @@ impl ScalarUDFImpl for Udf {
 }
 
 impl Udf {
-    fn compute(
-        &self,
-        args: &[ColumnarValue],
-        types: &[SqlType],
-        result: &SqlType,
-        rows: usize,
-    ) -> DfResult<ArrayRef> {
+    fn compute(&self, args: &[ColumnarValue], types: &[SqlType], result: &SqlType, rows: usize) -> DfResult<ArrayRef> {
         if let Some(column) = self.function.column {
             let arrays = args.iter().map(|a| a.to_array(rows)).collect::<DfResult<Vec<ArrayRef>>>()?;
             if let Some(array) = column(&arrays, types, result)? {
@@ -338,9 +345,16 @@ pub fn one_scalar(array: &ArrayRef) -> DfResult<ScalarValue> {
 /// All scalar functions of ours by name.
 pub fn scalar_functions() -> HashMap<String, Arc<ScalarUDF>> {
     let mut out = HashMap::new();
-    for table in
-        [core::FUNCTIONS, arithmetic::FUNCTIONS, string::FUNCTIONS, date::FUNCTIONS, json::FUNCTIONS, array::FUNCTIONS, bitmap::FUNCTIONS, pattern::FUNCTIONS]
-    {
+    for table in [
+        core::FUNCTIONS,
+        arithmetic::FUNCTIONS,
+        string::FUNCTIONS,
+        date::FUNCTIONS,
+        json::FUNCTIONS,
+        array::FUNCTIONS,
+        bitmap::FUNCTIONS,
+        pattern::FUNCTIONS,
+    ] {
         for function in table {
             out.insert(function.name.to_string(), Arc::new(ScalarUDF::from(Udf::new(*function))));
         }

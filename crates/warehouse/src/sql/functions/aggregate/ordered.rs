@@ -55,7 +55,7 @@ pub fn rewrite(name: &str, f: &Function, legacy: bool, max_len: Option<Expr>) ->
     for clause in &list.clauses {
         match clause {
             FunctionArgumentClause::OrderBy(keys) => order.clone_from(keys),
-            FunctionArgumentClause::Separator(s) => separator = Some(Expr::Value(s.clone().into())),
+            FunctionArgumentClause::Separator(s) => separator = Some(Expr::Value(s.clone())),
             _ => {}
         }
     }
@@ -79,7 +79,8 @@ pub fn rewrite(name: &str, f: &Function, legacy: bool, max_len: Option<Expr>) ->
         let expr = match position(&key.expr) {
             Some(n) => usize::try_from(n - 1).ok().and_then(|i| values.get(i)).cloned().ok_or_else(|| {
                 let shown = if joins { "group_concat" } else { name };
-                SqlError::syntax(format!("ORDER BY position {n} is not in {shown} output list")).of_call(known_name(name))
+                SqlError::syntax(format!("ORDER BY position {n} is not in {shown} output list"))
+                    .of_call(known_name(name))
             })?,
             None => key.expr,
         };

@@ -111,4 +111,3 @@ impl Accumulator for Rows {
         Ok(())
     }
 }
-

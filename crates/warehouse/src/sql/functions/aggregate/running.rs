@@ -136,4 +136,3 @@ impl Accumulator for Running {
         Ok(())
     }
 }
-

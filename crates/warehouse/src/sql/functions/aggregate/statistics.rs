@@ -19,18 +19,19 @@ const TOP_K_MAX: i64 = 100_000;
 /// Items of `min_n` and `max_n` at most.
 const N_MAX: i64 = 10_000;
 
-fn fraction(v: Option<&Value>) -> SqlResult<f64> {
+fn fraction(name: &str, v: Option<&Value>) -> SqlResult<f64> {
     let p = v.and_then(Value::as_f64).unwrap_or(0.0);
     if (0.0..=1.0).contains(&p) {
         Ok(p)
     } else {
-        Err(SqlError::plain("percentile func's second parameter should be between 0 and 1"))
+        Err(SqlError::plain(format!("{name} second parameter'value should be between 0 and 1")))
     }
 }
 
 /// The value at a fraction; between two values the later or the earlier one.
 fn discrete(rows: &[Vec<Value>], lower: bool) -> SqlResult<Value> {
-    let p = fraction(rows.first().and_then(|r| r.get(1)))?;
+    let p =
+        fraction(if lower { "percentile_disc_lc" } else { "percentile_disc" }, rows.first().and_then(|r| r.get(1)))?;
     let mut v: Vec<&Value> = rows.iter().map(|r| &r[0]).collect();
     v.sort_by(|a, b| a.compare(b));
     let at = p * v.len().saturating_sub(1) as f64;
@@ -60,7 +61,7 @@ fn quantile(sorted: &[f64], p: f64) -> Option<f64> {
 fn quantiles(mut values: Vec<f64>, wanted: Option<&Value>) -> SqlResult<Value> {
     values.sort_by(f64::total_cmp);
     let one = |v: &Value| -> SqlResult<Value> {
-        Ok(quantile(&values, fraction(Some(v))?).map_or(Value::Null, Value::Double))
+        Ok(quantile(&values, fraction("percentile_approx", Some(v))?).map_or(Value::Null, Value::Double))
     };
     match wanted {
         Some(Value::List(ps)) => Ok(Value::List(ps.iter().map(one).collect::<SqlResult<_>>()?)),
@@ -192,7 +193,12 @@ pub const AGGREGATES: &[Aggregate] = &[
         },
         skip_nulls: true,
     },
-    Aggregate { name: "min_n", types: list_of_first, fold: |r, _, _| extreme(r, "min_n", Ordering::Less), skip_nulls: true },
+    Aggregate {
+        name: "min_n",
+        types: list_of_first,
+        fold: |r, _, _| extreme(r, "min_n", Ordering::Less),
+        skip_nulls: true,
+    },
     Aggregate {
         name: "max_n",
         types: list_of_first,

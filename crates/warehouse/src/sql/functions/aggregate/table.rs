@@ -201,9 +201,10 @@ pub const AGGREGATES: &[Aggregate] = &[
         name: "bool_or",
         types: boolean,
         fold: |r, _, _| {
+            // NULLs are false, but no rows are NULL.
             Ok(if r.is_empty() { Value::Null } else { Value::Bool(r.iter().any(|x| x[0].as_bool() == Some(true))) })
         },
-        skip_nulls: true,
+        skip_nulls: false,
     },
     Aggregate {
         name: "bool_and",
@@ -382,4 +383,3 @@ pub const AGGREGATES: &[Aggregate] = &[
         skip_nulls: true,
     },
 ];
-
