@@ -64,14 +64,13 @@ fn one_select(select: &mut Select, order: &mut [OrderByExpr]) {
 }
 
 /// `t.*` without the joined columns.
-fn others((table, columns): &(Ident, Vec<Ident>)) -> SelectItem {
+fn others((table, columns): &(ObjectName, Vec<Ident>)) -> SelectItem {
     let mut options = WildcardAdditionalOptions::default();
     if !columns.is_empty() {
         let names = columns.iter().map(|c| ObjectName::from(vec![quoted(&c.value)])).collect();
         options.opt_exclude = Some(ExcludeSelectItem::Multiple(names));
     }
-    let name = ObjectName::from(vec![table.clone()]);
-    SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options)
+    SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(table.clone()), options)
 }
 
 fn quoted(name: &str) -> Ident {
@@ -91,7 +90,7 @@ type Merged = Vec<(String, Expr)>;
 struct Joined {
     merged: Merged,
     /// Every table with those of its columns that are joined.
-    tables: Vec<(Ident, Vec<Ident>)>,
+    tables: Vec<(ObjectName, Vec<Ident>)>,
 }
 
 fn find<'a>(merged: &'a Merged, i: &Ident) -> Option<&'a Expr> {
@@ -103,6 +102,14 @@ fn table_name(factor: &TableFactor) -> Option<Ident> {
         TableFactor::Table { alias: Some(a), .. } | TableFactor::Derived { alias: Some(a), .. } => Some(a.name.clone()),
         TableFactor::Table { name, .. } => name.0.last().and_then(|p| p.as_ident()).cloned(),
         _ => None,
+    }
+}
+
+/// What `*` of the table is qualified with.
+fn qualifier(factor: &TableFactor) -> Option<ObjectName> {
+    match factor {
+        TableFactor::Table { name, alias: None, .. } => Some(name.clone()),
+        other => table_name(other).map(|n| ObjectName::from(vec![n])),
     }
 }
 
@@ -129,8 +136,10 @@ fn merge(select: &mut Select) -> Option<Joined> {
     }
     let first = table_name(&from.relation)?;
     let names: Vec<Ident> = from.joins.iter().map(|j| table_name(&j.relation)).collect::<Option<_>>()?;
-    let mut tables = vec![(first.clone(), Vec::new())];
-    tables.extend(names.iter().map(|n| (n.clone(), Vec::new())));
+    let mut tables = vec![(qualifier(&from.relation)?, Vec::new())];
+    for join in &from.joins {
+        tables.push((qualifier(&join.relation)?, Vec::new()));
+    }
     let mut parts: Vec<(String, Vec<Expr>)> = Vec::new();
     for (n, (join, name)) in from.joins.iter_mut().zip(&names).enumerate() {
         let Some(c) = constraint(&mut join.join_operator) else { continue };
