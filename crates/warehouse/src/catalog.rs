@@ -46,7 +46,7 @@ impl TableModel {
         match self {
             Self::Duplicate => "DUP_KEYS",
             Self::Aggregate => "AGG_KEYS",
-            Self::Unique => "UNQ_KEYS",
+            Self::Unique => "UNIQUE_KEYS",
             Self::Primary => "PRIMARY_KEYS",
         }
     }

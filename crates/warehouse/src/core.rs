@@ -48,6 +48,8 @@ pub struct Core {
     pub body_bytes: AtomicU64,
     /// Error logs of loads by file name, newest last.
     pub error_logs: Mutex<Vec<(String, Arc<str>)>>,
+    /// Variables set with SET GLOBAL: what new sessions begin with.
+    pub globals: RwLock<HashMap<String, Value>>,
     next_session: AtomicU64,
 }
 
@@ -74,6 +76,7 @@ impl Core {
             memory_bytes,
             body_bytes: AtomicU64::new(0),
             error_logs: Mutex::new(Vec::new()),
+            globals: RwLock::new(HashMap::new()),
             next_session: AtomicU64::new(1),
         });
         core.store.set_hooks(Arc::new(CoreHooks { core: Arc::downgrade(&core) }));

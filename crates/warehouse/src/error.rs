@@ -9,13 +9,15 @@ use datafusion::error::DataFusionError;
 pub struct SqlError {
     pub code: u16,
     pub message: String,
+    /// The function whose call is wrong; the message then gets the call's place in the statement.
+    pub about: Option<&'static str>,
 }
 
 pub type SqlResult<T> = Result<T, SqlError>;
 
 impl SqlError {
     pub fn new(code: u16, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), about: None }
     }
 
     /// A wrong meaning: unknown column, wrong type. StarRocks puts the place before the detail.
@@ -26,6 +28,18 @@ impl SqlError {
     /// A wrong form.
     pub fn syntax(detail: impl fmt::Display) -> Self {
         Self::new(1064, format!("Getting syntax error. Detail message: {detail}."))
+    }
+
+    /// The same error, about a call of a function.
+    #[must_use]
+    pub fn of_call(mut self, function: &'static str) -> Self {
+        self.about.get_or_insert(function);
+        self
+    }
+
+    /// No form of a function takes these types.
+    pub fn no_function(name: &str, types: &[String]) -> Self {
+        Self::analysis(format!("No matching function with signature: {name}({})", types.join(", ")))
     }
 
     /// A refusal at run time, with nothing around the sentence.
@@ -39,7 +53,7 @@ impl SqlError {
     }
 
     pub fn unknown_database(name: &str) -> Self {
-        Self::new(5501, format!("Unknown database '{name}'"))
+        Self::new(5501, format!("Getting analyzing error. Detail message: Unknown database '{name}'."))
     }
 
     pub fn unknown_table(name: &str) -> Self {
@@ -68,6 +82,12 @@ impl From<DataFusionError> for SqlError {
         }
         if let Some(known) = root(&error) {
             return known;
+        }
+        let text = error.strip_backtrace();
+        if let Some(at) = text.find("Order by column out of bounds, specified: ") {
+            let position: String =
+                text[at..].chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+            return Self::analysis(format!("ORDER BY position {position} is not in select list"));
         }
         match error {
             DataFusionError::SQL(e, _) => Self::syntax(e),

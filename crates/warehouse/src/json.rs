@@ -109,7 +109,7 @@ pub fn tree_of(v: &Value) -> Json {
 /// A value of a type from a JSON tree.
 pub fn from_tree(json: &Json, to: &SqlType) -> Option<Value> {
     match (json, to) {
-        (Json::Null, _) => Some(Value::Null),
+        (Json::Null, t) if *t != SqlType::Json => Some(Value::Null),
         (v, SqlType::Json) => Some(Value::Json(print(v))),
         (Json::Array(items), SqlType::Array(e)) => {
             Some(Value::List(items.iter().map(|v| from_tree(v, e).unwrap_or(Value::Null)).collect()))

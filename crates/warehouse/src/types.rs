@@ -237,6 +237,20 @@ impl SqlType {
         }
     }
 
+    /// As a function's signature in an error shows it: `array<tinyint(4)>`, `DECIMAL64(16,3)`.
+    pub fn signature(&self) -> String {
+        match self {
+            Self::Decimal(..) => self.message(),
+            Self::Array(e) => format!("array<{}>", e.signature()),
+            Self::Map(k, v) => format!("map<{},{}>", k.signature(), v.signature()),
+            Self::Struct(f) => {
+                let inner: Vec<_> = f.iter().map(|(n, t)| format!("{n} {}", t.signature())).collect();
+                format!("struct<{}>", inner.join(", "))
+            }
+            other => other.ddl(),
+        }
+    }
+
     /// `typeof(x)` of the value's type.
     pub fn type_of(&self) -> String {
         match self {
@@ -283,6 +297,22 @@ impl SqlType {
             Self::Char(n) | Self::Varchar(n) => (Some(i64::from(*n)), None),
             _ => (None, None),
         }
+    }
+
+    /// The smallest type an integer fits in, as a number in a statement has it.
+    pub fn of_integer(v: &crate::value::Value) -> Option<SqlType> {
+        let crate::value::Value::Int(v) = v else { return None };
+        Some(if i8::try_from(*v).is_ok() {
+            Self::TinyInt
+        } else if i16::try_from(*v).is_ok() {
+            Self::SmallInt
+        } else if i32::try_from(*v).is_ok() {
+            Self::Int
+        } else if i64::try_from(*v).is_ok() {
+            Self::BigInt
+        } else {
+            Self::LargeInt
+        })
     }
 
     pub fn is_integer(&self) -> bool {

@@ -754,6 +754,34 @@ impl Value {
         }
     }
 
+    /// A type the value fits in, when nobody knows its own.
+    pub fn likely_type(&self) -> SqlType {
+        use crate::sql::functions::{common, common_two};
+        match self {
+            Value::Null => SqlType::Null,
+            Value::Bool(_) => SqlType::Boolean,
+            Value::Int(v) if i64::try_from(*v).is_ok() => SqlType::BigInt,
+            Value::Int(_) => SqlType::LargeInt,
+            Value::Float(_) => SqlType::Float,
+            Value::Double(_) => SqlType::Double,
+            Value::Decimal(_, s) => SqlType::Decimal(38.max(*s), *s),
+            Value::Text(_) => SqlType::STRING,
+            Value::Bytes(_) => SqlType::Varbinary,
+            Value::Date(_) => SqlType::Date,
+            Value::DateTime(_) => SqlType::DateTime,
+            Value::Json(_) => SqlType::Json,
+            Value::List(items) => {
+                SqlType::Array(Box::new(items.iter().fold(SqlType::Null, |t, v| common_two(&t, &v.likely_type()))))
+            }
+            Value::Map(items) => {
+                let keys: Vec<SqlType> = items.iter().map(|(k, _)| k.likely_type()).collect();
+                let values: Vec<SqlType> = items.iter().map(|(_, v)| v.likely_type()).collect();
+                SqlType::Map(Box::new(common(&keys)), Box::new(common(&values)))
+            }
+            Value::Struct(items) => SqlType::Struct(items.iter().map(|(n, v)| (n.clone(), v.likely_type())).collect()),
+        }
+    }
+
     /// Order of two values of one kind; NULL first.
     pub fn compare(&self, other: &Value) -> Ordering {
         use Value::*;
@@ -832,6 +860,11 @@ pub fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, strict: bool) 
         }
     }
     // Widening of plain numbers is Arrow's business.
+    let plain = |t: &SqlType| t.is_integer() && *t != SqlType::LargeInt;
+    // Too large for a smaller type is NULL there as well; a number's text is the same text.
+    if !strict && plain(from) && (plain(to) || *to == SqlType::STRING) {
+        return Ok(arrow::compute::cast(array, &to.arrow())?);
+    }
     let widening = matches!(
         (from, to),
         (SqlType::TinyInt, SqlType::SmallInt | SqlType::Int | SqlType::BigInt | SqlType::Double)

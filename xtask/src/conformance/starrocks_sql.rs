@@ -12,8 +12,12 @@ use super::{Case, Status};
 use crate::binary;
 use crate::lane::python;
 
-/// Tiers of the replayer that are run; P1 comes with the breadth of SQL.
-const TIERS: &str = "P0,P0 newer,P0x";
+/// Tiers of the replayer that are run: loading, DDL and types first, then the breadth of SQL.
+const TIERS: &str = "P0,P0 newer,P0x,P1";
+/// The time zone of the cluster that the cases were recorded on.
+const TIME_ZONE: &str = "Asia/Shanghai";
+/// Limits in seconds of one query and of one case: the warehouse under test is a debug build.
+const LIMITS: [&str; 4] = ["--query-timeout", "120", "--case-timeout", "600"];
 
 /// Runs the cases of a directory that holds `replay.py` (or whose default sibling does).
 ///
@@ -37,10 +41,19 @@ pub fn run(cases: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> {
     ]);
     command.stderr(Stdio::null());
     let (_warehouse, _) = Server::start("the warehouse", &mut command, "ready")?;
+    let set_zone = format!(
+        "import pymysql; pymysql.connect(host='127.0.0.1', port={mysql}, user='root').cursor()\
+         .execute(\"SET GLOBAL time_zone = '{TIME_ZONE}'\")"
+    );
+    let set = Command::new(python()?).args(["-c", &set_zone]).status().context("Python could not be started")?;
+    if !set.success() {
+        bail!("the warehouse did not take the time zone of the recorded cases");
+    }
     let results = folder.path().join("results.jsonl");
     let mut replay = Command::new(python()?);
     replay.arg(&replayer).args(["--host", "127.0.0.1", "--port", &mysql.to_string(), "--http-port", &http.to_string()]);
     replay.args(["--tier", TIERS, "--cases"]).arg(cases).arg("--jsonl").arg(&results);
+    replay.args(LIMITS);
     if let Some(filter) = filter {
         replay.args(["--filter", filter]);
     }

@@ -203,13 +203,19 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
                 c.name
             )));
         }
+        if c.generated.is_none() && c.name.starts_with("__generated_partition_column_") {
+            return Err(SqlError::analysis(format!(
+                "Column name [{}] starts with __generated_partition_column_ is a system reserved name. Please choose a different one.",
+                c.name
+            )));
+        }
         check_default(c)?;
     }
     if columns.is_empty() {
         return Err(SqlError::analysis("A table must have at least 1 column"));
     }
     if columns.iter().filter(|c| c.auto_increment).count() > 1 {
-        return Err(SqlError::analysis("More than one AUTO_INCREMENT column defined in a single Table"));
+        return Err(SqlError::analysis("More than one AUTO_INCREMENT column defined in CREATE TABLE Statement"));
     }
     let has_aggregation = columns.iter().any(|c| c.aggregation.is_some());
     let (model, keys) = match &t.key {
@@ -305,6 +311,13 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
                 by.expressions = by.columns.iter().map(|c| format!("`{c}`")).collect();
             }
         }
+        let computed = by.kind == PartitionKind::Expression && by.expressions.iter().any(|e| e.contains('('));
+        if computed && matches!(model, TableModel::Primary | TableModel::Unique) {
+            let key = |c: &String| columns.iter().any(|d| d.key && d.name.eq_ignore_ascii_case(c));
+            if !by.columns.iter().all(key) {
+                return Err(SqlError::analysis("The partition expr should base on key column"));
+            }
+        }
         for c in &by.columns {
             if !columns.iter().any(|d| d.name.eq_ignore_ascii_case(c)) {
                 return Err(SqlError::analysis(format!("Partition column[{c}] does not exist in column list")));
@@ -354,6 +367,12 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
         if !columns.iter().any(|c| c.name.eq_ignore_ascii_case(n)) {
             return Err(SqlError::analysis(format!("Unknown column '{n}' does not exist")));
         }
+    }
+    if let Some(wrong) = sort_key_mismatch(model, &columns, &t.order_by) {
+        return Err(SqlError::analysis(wrong));
+    }
+    if let Some(n) = repeated(&t.order_by) {
+        return Err(SqlError::plain(format!("Duplicate sort key column {n} is not allowed.")));
     }
     let mut properties: BTreeMap<String, String> = BTreeMap::new();
     properties.insert("compression".into(), "LZ4".into());
@@ -407,6 +426,20 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
     Ok(def)
 }
 
+/// Aggregate and unique tables are sorted by their keys, in any order.
+fn sort_key_mismatch(model: TableModel, columns: &[ColumnDef], order_by: &[String]) -> Option<String> {
+    if order_by.is_empty() || !matches!(model, TableModel::Aggregate | TableModel::Unique) {
+        return None;
+    }
+    let named = |c: &ColumnDef| order_by.iter().any(|n| n.eq_ignore_ascii_case(&c.name));
+    let same = columns.iter().all(|c| c.key == named(c));
+    (!same).then(|| format!("The sort columns of {} table must be same with key columns", model.ddl()))
+}
+
+fn repeated(names: &[String]) -> Option<&String> {
+    names.iter().enumerate().find(|(i, n)| names[..*i].iter().any(|m| m.eq_ignore_ascii_case(n))).map(|(_, n)| n)
+}
+
 /// The smallest value of a partition column's type, as StarRocks prints it.
 fn smallest(t: &SqlType) -> String {
     match t {
@@ -419,6 +452,22 @@ fn smallest(t: &SqlType) -> String {
         SqlType::LargeInt => i128::MIN.to_string(),
         _ => String::new(),
     }
+}
+
+/// The type of a range partition's bounds when the partition is by an expression.
+fn bound_type(session: &Session, def: &TableDef, expression: &str) -> Option<SqlType> {
+    if !expression.contains('(') {
+        return None;
+    }
+    let e = super::parser::parse_expression(expression).ok()?;
+    let empty: Vec<(String, SqlType, arrow::array::ArrayRef)> = def
+        .columns
+        .iter()
+        .map(|x| (x.name.clone(), x.sql_type.clone(), arrow::array::new_empty_array(&x.sql_type.arrow())))
+        .collect();
+    let (_, t) = session.core.evaluate(&empty, 0, &[e]).ok()?.pop()?;
+    // Unix times are compared as the moments they are.
+    Some(if t.is_text() { SqlType::DateTime } else { t })
 }
 
 fn bound_order(t: &SqlType, a: &Option<String>, b: &Option<String>) -> std::cmp::Ordering {
@@ -443,8 +492,15 @@ fn add_partition(
     let Some(by) = def.partition_by.clone() else {
         return Err(SqlError::analysis("Can't add partitions to a table that is not partitioned"));
     };
-    let types: Vec<SqlType> =
+    let mut types: Vec<SqlType> =
         by.columns.iter().map(|c| def.column(c).map_or(SqlType::STRING, |c| c.sql_type.clone())).collect();
+    if by.kind == PartitionKind::Range {
+        for (t, e) in types.iter_mut().zip(&by.expressions) {
+            if let Some(computed) = bound_type(session, def, e) {
+                *t = computed;
+            }
+        }
+    }
     let first_type = types.first().cloned().unwrap_or(SqlType::STRING);
     let normal = |t: &SqlType, v: &str| {
         Value::text(v).cast(t).and_then(|v| v.as_text()).ok_or_else(|| {
@@ -880,9 +936,30 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
         match clause {
             AlterClause::AddColumns(columns) => {
                 let mut ready: Vec<(ColumnDef, ColumnPosition)> = Vec::new();
+                let computed = columns.iter().filter(|(c, _)| c.generated.is_some()).count();
+                if computed > 0 && computed < columns.len() {
+                    return Err(SqlError::analysis("Can not add normal column and Generated Column in the same time"));
+                }
                 for (mut c, place) in columns {
                     check_default(&c)?;
                     check_generated(session, &def.columns, &c)?;
+                    if let ColumnPosition::After(n) = &place
+                        && c.generated.is_none()
+                        && def.column(n).is_some_and(|d| d.generated.is_some())
+                    {
+                        return Err(SqlError::plain("Can not add column after Generated Column"));
+                    }
+                    if c.aggregation.is_some() && def.model != TableModel::Aggregate {
+                        return Err(SqlError::plain(format!(
+                            "Can not assign aggregation method on column in {} data model table: {}",
+                            match def.model {
+                                TableModel::Unique => "Unique",
+                                TableModel::Primary => "Primary",
+                                _ => "Duplicate",
+                            },
+                            c.name
+                        )));
+                    }
                     if def.column(&c.name).is_some() {
                         return Err(SqlError::plain(format!(
                             "Can not add column which already exists in column id: {}, you can remove {} and try again.",
@@ -931,6 +1008,10 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                                 ColumnPosition::First => 0,
                                 ColumnPosition::After(n) => def.column_index(n).ok_or_else(|| own(unfound(n)))? + 1,
                                 ColumnPosition::Last if c.key => def.key_count(),
+                                // Generated columns stay the last ones.
+                                ColumnPosition::Last if c.generated.is_none() => {
+                                    def.columns.iter().position(|d| d.generated.is_some()).unwrap_or(def.columns.len())
+                                }
                                 ColumnPosition::Last => def.columns.len(),
                             };
                             if c.key && at > def.key_count() || (!c.key && at < def.key_count()) {
@@ -967,6 +1048,9 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 if def.columns.len() == 1 {
                     return Err(SqlError::analysis("At least one column is needed"));
                 }
+                if column.key && def.key_count() == 1 {
+                    return Err(SqlError::plain(format!("No key column left. index[{}]", def.name)));
+                }
                 if let Some(by) = &def.partition_by
                     && by.columns.iter().any(|p| p.eq_ignore_ascii_case(&c))
                 {
@@ -985,7 +1069,7 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 }
                 if let Some(g) = def.columns.iter().find(|x| x.generated.as_ref().is_some_and(|g| mentions(g, &c))) {
                     return Err(SqlError::analysis(format!(
-                        "Column: {c} is referenced by generated column: {}",
+                        "Column: {c} can not be dropped, because expression of Generated Column: {} will refer to it",
                         g.name
                     )));
                 }
@@ -1002,17 +1086,44 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
             AlterClause::ModifyColumn(mut c, place) => {
                 let old = def.column(&c.name).ok_or_else(|| missing(&c.name))?.clone();
                 check_default(&c)?;
+                if def.model == TableModel::Primary && old.sql_type != c.sql_type {
+                    if old.key {
+                        return Err(SqlError::plain(format!(
+                            "Can not modify key column: {} for primary key table",
+                            c.name
+                        )));
+                    }
+                    if def.order_by.iter().any(|n| n.eq_ignore_ascii_case(&c.name)) {
+                        return Err(SqlError::plain("Can not modify sort column in primary data model table"));
+                    }
+                }
+                if let ColumnPosition::After(n) = &place
+                    && old.generated.is_none()
+                    && def.column(n).is_some_and(|d| d.generated.is_some())
+                {
+                    return Err(SqlError::analysis("Can not modify column after Generated Column"));
+                }
+                if let Distribution::Hash(names) = &def.distribution
+                    && old.sql_type != c.sql_type
+                    && names.iter().any(|n| n.eq_ignore_ascii_case(&c.name))
+                {
+                    return Err(SqlError::plain(format!(
+                        "Can not modify distribution column[{}]. index[{}]",
+                        c.name, def.name
+                    )));
+                }
+                let used = |d: &ColumnDef| d.generated.as_ref().is_some_and(|g| mentions(g, &c.name));
+                if old.generated.is_none() && old.sql_type != c.sql_type && def.columns.iter().any(used) {
+                    return Err(SqlError::plain(format!(
+                        "Do not support modify column: {}, because it associates with the generated column",
+                        c.name
+                    )));
+                }
                 if old.generated.is_none() && !may_become(&old.sql_type, &c.sql_type) {
                     return Err(SqlError::analysis(format!(
                         "Can not change {} to {}",
                         old.sql_type.message(),
                         c.sql_type.message()
-                    )));
-                }
-                if old.key && def.model == TableModel::Primary && old.sql_type != c.sql_type {
-                    return Err(SqlError::analysis(format!(
-                        "Can not modify key column: {} for primary key table",
-                        c.name
                     )));
                 }
                 if old.nullable && !c.nullable && !(old.key && def.model == TableModel::Primary) {
@@ -1106,7 +1217,7 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                                     *e = if e.trim_matches('`').eq_ignore_ascii_case(&old) {
                                         format!("`{new}`")
                                     } else {
-                                        e.replace(&old, &new)
+                                        e.replace(&format!("`{old}`"), &old).replace(&old, &format!("`{new}`"))
                                     };
                                 }
                             }
@@ -1160,7 +1271,38 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
             )?,
             AlterClause::OrderBy(columns) => {
                 for c in &columns {
-                    def.column(c).ok_or_else(|| missing(c))?;
+                    let column = def.column(c).ok_or_else(|| missing(c))?;
+                    if def.model == TableModel::Primary && !fits_key(&column.sql_type) {
+                        return Err(SqlError::plain(format!(
+                            "Sort key column[{c}] type not supported: {} in PrimaryKey table",
+                            column.sql_type.message()
+                        )));
+                    }
+                }
+                if let Some(n) = repeated(&columns) {
+                    return Err(SqlError::plain(format!("Duplicated column[{n}]")));
+                }
+                // All columns, on a table whose keys lead in any order: the columns themselves are moved.
+                let leads = |c: &ColumnDef| {
+                    let at = columns.iter().position(|n| n.eq_ignore_ascii_case(&c.name)).unwrap_or(usize::MAX);
+                    c.key == (at < def.key_count())
+                };
+                if def.model != TableModel::Primary
+                    && columns.len() == def.columns.len()
+                    && def.columns.iter().all(leads)
+                {
+                    store.alter_table(
+                        id,
+                        |def| {
+                            def.columns.sort_by_key(|c| columns.iter().position(|n| n.eq_ignore_ascii_case(&c.name)));
+                            Ok(())
+                        },
+                        Some("COLUMN"),
+                    )?;
+                    continue;
+                }
+                if let Some(wrong) = sort_key_mismatch(def.model, &def.columns, &columns) {
+                    return Err(SqlError::plain(wrong));
                 }
                 store.alter_table(
                     id,
@@ -1173,7 +1315,14 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
             }
             AlterClause::AddPartitions { partitions, temporary, if_not_exists } => {
                 let mut new = (*def).clone();
+                let automatic = super::partition::is_automatic(&def);
                 for (name, clause) in &partitions {
+                    if automatic && matches!(clause, PartitionClause::One(PartitionRange::List(rows)) if rows.len() > 1)
+                    {
+                        return Err(SqlError::analysis(
+                            "Automatically partitioned tables does not support multiple values in the same partition",
+                        ));
+                    }
                     add_partition(session, &mut new, name, clause, temporary, if_not_exists)?;
                 }
                 store.alter_table(
@@ -1204,6 +1353,12 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 drop_partitions(session, &table, names, if_exists, temporary).await?;
             }
             AlterClause::RenamePartition(old, new) => {
+                if super::partition::is_automatic(&def) {
+                    return Err(SqlError::plain(format!(
+                        "Table[{}] is automatic partitioned. not support to rename partition name.",
+                        def.name
+                    )));
+                }
                 if !def.partitions.iter().any(|p| p.name.eq_ignore_ascii_case(&old)) {
                     return Err(SqlError::analysis(format!("Partition[{old}] does not exists")));
                 }
@@ -1236,18 +1391,29 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 Some("OPTIMIZE"),
             )?,
             AlterClause::AddField { column, path, sql_type } => {
+                if def.properties.get("fast_schema_evolution").is_some_and(|v| v == "false") {
+                    return Err(SqlError::plain(
+                        "Add field for struct column require table enable fast schema evolution",
+                    ));
+                }
                 let at = def.column_index(&column).ok_or_else(|| missing(&column))?;
                 let mut changed = def.columns[at].sql_type.clone();
                 change_field(&mut changed, &path, Some(sql_type))?;
                 struct_change(session, &table, at, changed).await?;
             }
             AlterClause::DropField { column, path } => {
+                if def.properties.get("fast_schema_evolution").is_some_and(|v| v == "false") {
+                    return Err(SqlError::plain(
+                        "Drop field for struct column require table enable fast schema evolution",
+                    ));
+                }
                 let at = def.column_index(&column).ok_or_else(|| missing(&column))?;
                 let mut changed = def.columns[at].sql_type.clone();
                 change_field(&mut changed, &path, None)?;
                 struct_change(session, &table, at, changed).await?;
             }
             AlterClause::ReplacePartition { .. } => return Err(SqlError::unsupported("ALTER TABLE REPLACE PARTITION")),
+            AlterClause::Rollup => store.alter_table(id, |_| Ok(()), Some("ROLLUP"))?,
             AlterClause::Ignored => {}
             AlterClause::Unsupported(what) => return Err(SqlError::unsupported(what)),
         }
@@ -1255,7 +1421,7 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
     Ok(Outcome::ok())
 }
 
-fn mentions(expression: &str, column: &str) -> bool {
+pub fn mentions(expression: &str, column: &str) -> bool {
     let Ok(all) = super::lexer::statements(expression) else { return false };
     all.iter()
         .flat_map(|(_, t)| t)

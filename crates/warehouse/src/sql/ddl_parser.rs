@@ -495,7 +495,7 @@ fn alter_clause(c: &mut Cursor<'_>) -> SqlResult<AlterClause> {
         }
         if c.looking_at(&["ROLLUP"]) {
             c.rest();
-            return Ok(AlterClause::Ignored);
+            return Ok(AlterClause::Rollup);
         }
         if c.looking_at(&["INDEX"]) {
             c.rest();

@@ -662,6 +662,23 @@ fn select(
     Ok(query)
 }
 
+/// The column mode writes only the columns it is given: no sort key, no half of what a generated
+/// column is computed from.
+fn check_column_mode(def: &crate::catalog::TableDef, assignments: &[(String, ast::Expr)]) -> SqlResult<()> {
+    let given = |name: &str| assignments.iter().any(|(a, _)| a.eq_ignore_ascii_case(name));
+    if def.order_by.iter().any(|n| given(n)) {
+        return Err(SqlError::plain("column mode partial update on table with sort key cannot update sort key column"));
+    }
+    for text in def.columns.iter().filter_map(|c| c.generated.as_ref()) {
+        let used: Vec<&str> =
+            def.columns.iter().map(|c| c.name.as_str()).filter(|n| super::ddl::mentions(text, n)).collect();
+        if !used.iter().all(|n| given(n)) {
+            return Err(SqlError::analysis("All ref Column must be sepecfied in partial update mode"));
+        }
+    }
+    Ok(())
+}
+
 #[allow(clippy::too_many_arguments)]
 pub async fn update(
     session: &mut Session,
@@ -688,13 +705,16 @@ pub async fn update(
             def.name
         )));
     }
-    if selection.is_none() {
-        // Without WHERE only updates of few columns run: those that the column mode writes.
-        let few = assignments.len() <= 3 && (assignments.len() as f64) < def.columns.len() as f64 * 0.3;
-        let mode = session.variable("partial_update_mode").as_text().unwrap_or_default().to_lowercase();
-        if !(mode == "column" || (mode == "auto" && few)) {
-            return Err(SqlError::analysis("must specify where clause to prevent full table update"));
-        }
+    // Without WHERE only updates of few columns run: those that the column mode writes.
+    let row_store = def.properties.get("storage_type").is_some_and(|t| t == "column_with_row");
+    let few = !row_store && assignments.len() <= 3 && (assignments.len() as f64) < def.columns.len() as f64 * 0.3;
+    let mode = session.variable("partial_update_mode").as_text().unwrap_or_default().to_lowercase();
+    let by_column = mode == "column" || (mode == "auto" && few && selection.is_none());
+    if selection.is_none() && !by_column {
+        return Err(SqlError::analysis("must specify where clause to prevent full table update"));
+    }
+    if by_column {
+        check_column_mode(&def, &assignments)?;
     }
     let qualifier = alias.clone().unwrap_or_else(|| def.name.clone());
     let mut items: Vec<ast::Expr> = Vec::new();

@@ -267,10 +267,12 @@ impl<'a> Cursor<'a> {
     pub fn unexpected(&self, wanted: &str) -> SqlError {
         let found = self.peek().map_or("<EOF>".to_string(), ToString::to_string);
         let at = self.tokens.get(self.at).map_or(self.text.len(), |t| t.start);
+        let wanted = if wanted == "<EOF>" { "<EOF>, ';'" } else { wanted };
+        let place = super::place::shown(self.text, at);
         SqlError::new(
             1064,
             format!(
-                "Getting syntax error at line 1, column {at}. Detail message: Unexpected input '{found}', the most similar input is {{{wanted}}}."
+                "Getting syntax error at {place}. Detail message: Unexpected input '{found}', the most similar input is {{{wanted}}}."
             ),
         )
     }

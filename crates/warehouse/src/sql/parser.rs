@@ -356,6 +356,11 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
                 }
                 _ => c.rest().to_string(),
             };
+            let overwrite = sql.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+            if overwrite.eq_ignore_ascii_case("insert overwrite") {
+                let e = SqlError::analysis("This command is not supported in the prepared statement protocol yet");
+                return Err(SqlError::new(1295, e.message));
+            }
             Ok(Statement::Prepare { name, sql })
         }
         "EXECUTE" if c.is_word(1, "AS") => {
@@ -401,8 +406,12 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             c.rest();
             Ok(Statement::Unsupported("users, roles and privileges".into()))
         }
-        "SUBMIT" | "BACKUP" | "RESTORE" | "EXPORT" | "LOAD" | "CANCEL" | "PAUSE" | "RESUME" | "STOP" | "CALL"
-        | "INSTALL" | "UNINSTALL" | "TRACE" | "MERGE" => {
+        "SUBMIT" => {
+            let text = c.rest().to_string();
+            Ok(Statement::SubmitTask(text))
+        }
+        "BACKUP" | "RESTORE" | "EXPORT" | "LOAD" | "CANCEL" | "PAUSE" | "RESUME" | "STOP" | "CALL" | "INSTALL"
+        | "UNINSTALL" | "TRACE" | "MERGE" => {
             c.rest();
             Ok(Statement::Unsupported(first))
         }
@@ -524,6 +533,9 @@ fn drop_statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             names.push(c.name()?);
         }
         c.eat(&["FORCE"]);
+        if temporary && names.iter().any(|n| n.len() > 2 && !n[0].eq_ignore_ascii_case("default_catalog")) {
+            return Err(SqlError::analysis("drop temporary table can only be execute under default catalog"));
+        }
         return Ok(Statement::DropTable { names, if_exists, temporary });
     }
     if c.looking_at(&["MATERIALIZED", "VIEW", "IF", "EXISTS"]) || c.looking_at(&["INDEX"]) || c.looking_at(&["STATS"]) {
@@ -752,10 +764,9 @@ fn set(c: &mut Cursor<'_>) -> SqlResult<Statement> {
     }
     let mut out = Vec::new();
     loop {
-        for scope in ["GLOBAL", "SESSION", "LOCAL", "VERBOSE", "PERSIST"] {
-            if c.is_word(0, scope) {
-                c.at += 1;
-            }
+        let global = c.eat(&["GLOBAL"]);
+        for scope in ["SESSION", "LOCAL", "VERBOSE", "PERSIST"] {
+            c.eat(&[scope]);
         }
         if c.eat(&["TRANSACTION"]) {
             c.rest();
@@ -782,7 +793,7 @@ fn set(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             // `utf8mb4`, `ON`, `DEFAULT` and the like: a word stands for itself.
             Ok::<_, SqlError>(ast::Expr::value(ast::Value::SingleQuotedString(c.text_since(from).to_string())))
         })?;
-        out.push((name, value));
+        out.push((if global { format!("@@global.{name}") } else { name }, value));
         if !c.eat_token(&Token::Comma) {
             break;
         }

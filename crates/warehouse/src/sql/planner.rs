@@ -155,10 +155,12 @@ impl Planner {
     ) -> SqlResult<(LogicalPlan, Vec<String>)> {
         let mut query = query.clone();
         let names = output_names(&query);
+        super::lateral::check(&query)?;
         Rewriter::new(scope.facts, params).query(&mut query)?;
         unique_items(&mut query.body);
         let provider = Provider { planner: self, scope };
         let plan = SqlToRel::new_with_options(&provider, parser_options()).query_to_plan_with_schema(query)?;
+        let plan = super::lateral::resolve(plan)?;
         let names = complete_names(names, &plan);
         Ok((plan, names))
     }
@@ -421,6 +423,9 @@ impl ContextProvider for Provider<'_> {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let name = name.to_lowercase();
+        if let Some(variable) = name.strip_prefix(functions::variable::PREFIX) {
+            return self.scope.facts.nested_variable(variable).map(|v| functions::variable::function(&name, v));
+        }
         self.planner.scalar.get(&name).cloned().or_else(|| {
             // What StarRocks calls differently is not taken from DataFusion by accident.
             if self.planner.aggregate.contains_key(&name) {
@@ -431,11 +436,7 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
-        let name = match name {
-            "array_map" | "transform" => "array_transform",
-            other => other,
-        };
-        self.planner.state.higher_order_functions().get(name).cloned()
+        functions::lambda::function(name)
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
@@ -492,6 +493,7 @@ impl Provider<'_> {
         };
         let provider = Provider { planner: self.planner, scope: &scope };
         let plan = SqlToRel::new_with_options(&provider, parser_options()).query_to_plan_with_schema(*query)?;
+        let plan = super::lateral::resolve(plan)?;
         // The view's own names for the columns.
         let mut items = Vec::new();
         for (i, (column, field)) in def.columns.iter().zip(plan.schema().columns()).enumerate() {
@@ -520,7 +522,7 @@ fn virtual_source(result: QueryResult) -> DfResult<Arc<dyn TableSource>> {
 struct StarRocksExpressions;
 
 fn udf(name: &'static str, args: Vec<Expr>) -> DfResult<Expr> {
-    for table in [functions::arithmetic::FUNCTIONS, functions::core::FUNCTIONS] {
+    for table in [functions::arithmetic::FUNCTIONS, functions::core::FUNCTIONS, functions::array::FUNCTIONS] {
         if let Some(f) = table.iter().find(|f| f.name == name) {
             return Ok(Arc::new(ScalarUDF::from(functions::Udf::new(*f))).call(args));
         }
@@ -561,6 +563,22 @@ fn comparison_type(a: &SqlType, b: &SqlType) -> Option<SqlType> {
         (x, y) if x.is_numeric() && y.is_numeric() => Some(functions::common_two(x, y)),
         (x, y) if x.is_nested() && y.is_nested() => Some(functions::common_two(x, y)),
         _ => None,
+    }
+}
+
+/// A whole number as written has the smallest type it fits in; the planner makes all BIGINT.
+fn narrow(e: Expr) -> Expr {
+    use datafusion::common::ScalarValue as S;
+    match &e {
+        Expr::Literal(S::Int64(Some(n)), None) => {
+            let n = *n;
+            let small = i8::try_from(n)
+                .map(S::from)
+                .or_else(|_| i16::try_from(n).map(S::from))
+                .or_else(|_| i32::try_from(n).map(S::from));
+            small.map_or(e, |s| Expr::Literal(s, None))
+        }
+        _ => e,
     }
 }
 
@@ -605,6 +623,10 @@ pub fn meet(left: Expr, right: Expr, schema: &DFSchema) -> DfResult<(Expr, Expr)
 }
 
 impl ExprPlanner for StarRocksExpressions {
+    fn plan_array_literal(&self, items: Vec<Expr>, _: &DFSchema) -> DfResult<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(udf("__array", items.into_iter().map(narrow).collect())?))
+    }
+
     fn plan_binary_op(&self, e: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
         use ast::BinaryOperator as Op;
         use datafusion::logical_expr::Operator;
@@ -622,7 +644,7 @@ impl ExprPlanner for StarRocksExpressions {
             _ => None,
         };
         if let Some(name) = arithmetic {
-            return Ok(PlannerResult::Planned(udf(name, vec![e.left, e.right])?));
+            return Ok(PlannerResult::Planned(udf(name, vec![narrow(e.left), narrow(e.right)])?));
         }
         let comparison = match e.op {
             Op::Eq => Some(Operator::Eq),

@@ -14,6 +14,10 @@ use crate::value::Value as SqlValue;
 pub trait Facts {
     /// `@@name`, `@@session.name`, `@name`; the name without its signs.
     fn variable(&self, name: &str, user: bool) -> SqlValue;
+    /// `@name` when it has an array, map or struct.
+    fn nested_variable(&self, _: &str) -> Option<super::functions::variable::UserVariable> {
+        None
+    }
     /// Functions that are constants of the statement: `database()`, `now()`, `connection_id()`.
     fn constant(&self, function: &str, args: &[Expr]) -> Option<Expr>;
     /// `||` is concatenation.
@@ -100,6 +104,10 @@ pub fn literal(v: &SqlValue) -> Expr {
         SqlValue::Date(_) => cast(text(v.as_text().unwrap_or_default()), &SqlType::Date),
         SqlValue::DateTime(_) => cast(text(v.as_text().unwrap_or_default()), &SqlType::DateTime),
         SqlValue::Bytes(b) => call("unhex_binary", vec![text(hex::encode(b))]),
+        SqlValue::Json(t) => cast(text(t.clone()), &SqlType::Json),
+        SqlValue::List(_) | SqlValue::Map(_) | SqlValue::Struct(_) => {
+            cast(text(crate::json::of_value(v)), &v.likely_type())
+        }
         other => text(other.as_text().unwrap_or_default()),
     }
 }
@@ -109,7 +117,7 @@ fn lower(ident: &mut Ident) {
     ident.quote_style = Some('`');
 }
 
-fn arg_exprs(f: &Function) -> Vec<Expr> {
+pub fn arg_exprs(f: &Function) -> Vec<Expr> {
     match &f.args {
         FunctionArguments::List(list) => list
             .args
@@ -164,6 +172,22 @@ impl VisitorMut for Rewriter<'_> {
                             && let Some(Expr::Interval(i)) = args.get(1)
                         {
                             let (n, unit) = interval_parts(i);
+                            let whole =
+                                matches!(&n, Expr::Value(v) if v.to_string().trim_matches('\'').parse::<i64>().is_ok());
+                            if !whole {
+                                let known = match name.as_str() {
+                                    "time_slice" => "time_slice",
+                                    "date_slice" => "date_slice",
+                                    "date_floor" => "date_floor",
+                                    _ => "date_ceil",
+                                };
+                                return ControlFlow::Break(
+                                    SqlError::analysis(format!(
+                                        "{name} requires second parameter must be a constant interval"
+                                    ))
+                                    .of_call(known),
+                                );
+                            }
                             let mut new = vec![args[0].clone(), n, unit];
                             new.extend(args.iter().skip(2).map(|e| unit_text(e).map_or_else(|| e.clone(), text)));
                             args = new;
@@ -240,36 +264,29 @@ impl VisitorMut for Rewriter<'_> {
                 None
             }
             TableFactor::Table { name, args: Some(args), alias, .. } => {
-                let function = name.to_string().to_lowercase().replace('`', "");
-                let exprs: Vec<Expr> = args
-                    .args
-                    .iter()
-                    .filter_map(|a| match a {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
-                        _ => None,
-                    })
-                    .collect();
-                table_function(&function, exprs, alias.clone())
+                Some(super::table_function::factor(&plain_name(name), &args.args, alias.clone()))
             }
             TableFactor::Function { name, args, alias, .. } => {
-                let function = name.to_string().to_lowercase().replace('`', "");
-                let exprs: Vec<Expr> = args
-                    .iter()
-                    .filter_map(|a| match a {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
-                        _ => None,
-                    })
-                    .collect();
-                table_function(&function, exprs, alias.clone())
+                Some(super::table_function::factor(&plain_name(name), args, alias.clone()))
             }
             TableFactor::TableFunction { expr: Expr::Function(f), alias } => {
-                let function = f.name.to_string().to_lowercase().replace('`', "");
-                table_function(&function, arg_exprs(f), alias.clone())
+                let args = match &f.args {
+                    FunctionArguments::List(list) => list.args.as_slice(),
+                    _ => &[],
+                };
+                Some(super::table_function::factor(&plain_name(&f.name), args, alias.clone()))
+            }
+            TableFactor::UNNEST { array_exprs, alias, .. } => {
+                let args: Vec<FunctionArg> =
+                    array_exprs.iter().map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e.clone()))).collect();
+                Some(super::table_function::factor("unnest", &args, alias.clone()))
             }
             _ => None,
         };
-        if let Some(next) = next {
-            *factor = next;
+        match next {
+            Some(Ok(next)) => *factor = next,
+            Some(Err(e)) => return ControlFlow::Break(e),
+            None => {}
         }
         if let TableFactor::Derived { subquery, alias: Some(alias), .. } = factor {
             // Columns of a VALUES list are called column_0, column_1 …
@@ -299,6 +316,12 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        super::using::rewrite(query);
+        name_ordered_items(query);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         if let Some(with) = &mut query.with {
             for cte in &mut with.cte_tables {
@@ -312,45 +335,9 @@ impl VisitorMut for Rewriter<'_> {
     }
 }
 
-fn table_function(name: &str, args: Vec<Expr>, alias: Option<TableAlias>) -> Option<TableFactor> {
-    match name {
-        "unnest" => Some(TableFactor::UNNEST {
-            alias: Some(match alias {
-                Some(mut a) => {
-                    if a.columns.is_empty() && args.len() == 1 {
-                        a.columns =
-                            vec![TableAliasColumnDef { name: Ident::with_quote('`', "unnest"), data_type: None }];
-                    }
-                    a
-                }
-                None => TableAlias {
-                    explicit: true,
-                    name: Ident::with_quote('`', "unnest"),
-                    columns: vec![TableAliasColumnDef { name: Ident::with_quote('`', "unnest"), data_type: None }],
-                    at: None,
-                },
-            }),
-            array_exprs: args,
-            with_offset: false,
-            with_offset_alias: None,
-            with_ordinality: false,
-        }),
-        _ => Some(TableFactor::Table {
-            name: ObjectName::from(vec![Ident::with_quote('`', name)]),
-            alias,
-            args: Some(TableFunctionArgs {
-                args: args.into_iter().map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).collect(),
-                settings: None,
-            }),
-            with_hints: Vec::new(),
-            version: None,
-            with_ordinality: false,
-            partitions: Vec::new(),
-            json_path: None,
-            sample: None,
-            index_hints: Vec::new(),
-        }),
-    }
+/// A function's name as the tables of functions have it.
+fn plain_name(name: &ObjectName) -> String {
+    name.to_string().to_lowercase().replace('`', "")
 }
 
 impl Rewriter<'_> {
@@ -384,6 +371,10 @@ impl Rewriter<'_> {
             Expr::Identifier(i) => {
                 if i.quote_style.is_none() && i.value.starts_with('@') {
                     let user = !i.value.starts_with("@@");
+                    let name = i.value.trim_start_matches('@').to_lowercase();
+                    if user && self.facts.nested_variable(&name).is_some() {
+                        return Ok(Some(call(&format!("{}{name}", super::functions::variable::PREFIX), Vec::new())));
+                    }
                     return Ok(Some(literal(&self.facts.variable(i.value.trim_start_matches('@'), user))));
                 }
                 if i.quote_style.is_none()
@@ -432,6 +423,14 @@ impl Rewriter<'_> {
                     let v = self.params.get(self.used).cloned().unwrap_or(SqlValue::Null);
                     self.used += 1;
                     Some(literal(&v))
+                }
+                Value::Placeholder(p)
+                    if p.starts_with('@')
+                        && !p.starts_with("@@")
+                        && self.facts.nested_variable(&p[1..].to_lowercase()).is_some() =>
+                {
+                    let name = p[1..].to_lowercase();
+                    Some(call(&format!("{}{name}", super::functions::variable::PREFIX), Vec::new()))
                 }
                 Value::Placeholder(p) if p.starts_with('@') => {
                     Some(literal(&self.facts.variable(p.trim_start_matches('@'), !p.starts_with("@@"))))
@@ -539,6 +538,13 @@ impl Rewriter<'_> {
             }
             Expr::Ceil { expr, .. } => Some(call("ceil", vec![(**expr).clone()])),
             Expr::Floor { expr, .. } => Some(call("floor", vec![(**expr).clone()])),
+            // A member that is JSON's null counts as NULL here, and is shown as `null` elsewhere.
+            Expr::IsNull(inner) if is_call(inner, "json_query") => {
+                Some(Expr::IsNull(Box::new(call("__json_member", vec![(**inner).clone()]))))
+            }
+            Expr::IsNotNull(inner) if is_call(inner, "json_query") => {
+                Some(Expr::IsNotNull(Box::new(call("__json_member", vec![(**inner).clone()]))))
+            }
             Expr::Collate { expr, .. } => Some((**expr).clone()),
             Expr::RLike { negated, expr, pattern, .. } => {
                 let f = call("regexp", vec![(**expr).clone(), (**pattern).clone()]);
@@ -548,14 +554,13 @@ impl Rewriter<'_> {
                 let f = call("__like", vec![(**expr).clone(), (**pattern).clone()]);
                 Some(if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(f) } } else { f })
             }
-            Expr::Array(a) => Some(call("__array", a.elem.clone())),
             Expr::Map(m) => {
                 let mut args = Vec::new();
                 for entry in &m.entries {
                     args.push((*entry.key).clone());
                     args.push((*entry.value).clone());
                 }
-                Some(call("map", args))
+                Some(call("__map", args))
             }
             Expr::Tuple(items) if items.len() > 1 => None,
             Expr::CompoundFieldAccess { root, access_chain } => {
@@ -574,9 +579,31 @@ impl Rewriter<'_> {
                 }
                 Some(out)
             }
-            Expr::Function(f) => self.function(f),
+            Expr::Function(f) => {
+                let name = f.name.to_string().to_lowercase().replace('`', "");
+                if let Some(e) = super::functions::lambda::rewrite(&name, &arg_exprs(f))? {
+                    return Ok(Some(e));
+                }
+                let legacy = self.facts.variable("sql_mode", false).as_text().is_some_and(|m| group_concat_legacy(&m));
+                let longest = match self.facts.variable("group_concat_max_len", false) {
+                    SqlValue::Null => None,
+                    v => Some(literal(&v)),
+                };
+                match super::functions::aggregate::ordered::rewrite(&name, f, legacy, longest)? {
+                    Some(e) => Some(e),
+                    None => self.function(f),
+                }
+            }
             _ => None,
         })
+    }
+
+    fn trino(&self) -> bool {
+        self.facts.variable("sql_dialect", false).as_text().is_some_and(|d| d.eq_ignore_ascii_case("trino"))
+    }
+
+    fn time_zone(&self) -> Expr {
+        text(self.facts.variable("time_zone", false).as_text().unwrap_or_else(|| "UTC".into()))
     }
 
     fn function(&mut self, f: &mut Function) -> Option<Expr> {
@@ -596,12 +623,29 @@ impl Rewriter<'_> {
                 conditions: vec![CaseWhen { condition: truth(args[0].clone()), result: args[1].clone() }],
                 else_result: Some(Box::new(args[2].clone())),
             }),
+            // What depends on the session's time zone is given it.
+            "from_unixtime" | "from_unixtime_ms" | "unix_timestamp" if !args.is_empty() => {
+                let mut args = args;
+                args.push(self.time_zone());
+                Some(call(&format!("__{name}"), args))
+            }
+            "jodatime_format" | "format_datetime" if args.len() == 2 => {
+                let mut args = args;
+                args.push(self.time_zone());
+                Some(call(&name, args))
+            }
+            "map" => Some(call("__map", args)),
+            "grouping_id" => Some(call("grouping", args)),
+            // Trino counts the other way round.
+            "date_diff" if args.len() == 3 && self.trino() => {
+                Some(call("date_diff", vec![args[0].clone(), args[2].clone(), args[1].clone()]))
+            }
+            "date_add" if args.len() == 3 => {
+                Some(call("__interval_add", vec![args[2].clone(), args[1].clone(), args[0].clone()]))
+            }
             "ifnull" | "nvl" => Some(call("coalesce", args)),
             "isnull" if args.len() == 1 => Some(Expr::IsNull(Box::new(args[0].clone()))),
             "isnotnull" if args.len() == 1 => Some(Expr::IsNotNull(Box::new(args[0].clone()))),
-            "array_map" | "transform" if args.len() == 2 && matches!(args[0], Expr::Lambda(_)) => {
-                Some(call("array_transform", vec![args[1].clone(), args[0].clone()]))
-            }
             "count" if args.is_empty() => {
                 if let FunctionArguments::List(list) = &mut f.args
                     && list.args.is_empty()
@@ -628,6 +672,36 @@ impl Rewriter<'_> {
             }
         }
     }
+}
+
+/// SQL mode GROUP_CONCAT_LEGACY, by name or as its bit.
+fn group_concat_legacy(mode: &str) -> bool {
+    mode.to_uppercase().contains("GROUP_CONCAT_LEGACY") || mode.parse::<u64>().is_ok_and(|m| m & (1 << 36) != 0)
+}
+
+/// `ORDER BY 2` over a computed item orders by that item of the result: it is given a name for that.
+fn name_ordered_items(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let named = |i: &SelectItem| matches!(i, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    if !select.projection.iter().all(named) {
+        return;
+    }
+    let Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) = &mut query.order_by else { return };
+    for key in keys {
+        let Expr::Value(v) = &key.expr else { continue };
+        let Value::Number(n, _) = &v.value else { continue };
+        let Some(at) = n.parse::<usize>().ok().and_then(|n| n.checked_sub(1)) else { continue };
+        let Some(item) = select.projection.get_mut(at) else { continue };
+        if let SelectItem::UnnamedExpr(e @ Expr::Function(_)) = item {
+            let alias = Ident::with_quote('`', format!("\u{4}{at}"));
+            *item = SelectItem::ExprWithAlias { expr: e.clone(), alias: alias.clone() };
+            key.expr = Expr::Identifier(alias);
+        }
+    }
+}
+
+fn is_call(e: &Expr, name: &str) -> bool {
+    matches!(e, Expr::Function(f) if plain_name(&f.name) == name)
 }
 
 /// A condition that may be a number.

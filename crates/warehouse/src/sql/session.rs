@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::array::Array as _;
+use futures::FutureExt as _;
 use sqlparser::ast;
 
+use super::functions::variable::UserVariable;
 use super::parser::{self, Parsed};
 use super::planner::{QueryResult, Scope};
 use super::rewrite::{Facts, literal};
@@ -12,6 +15,7 @@ use super::statement::*;
 use super::{ddl, dml, information_schema, show};
 use crate::core::{Core, time_constant};
 use crate::error::{SqlError, SqlResult};
+use crate::types::SqlType;
 use crate::value::Value;
 
 /// What `select version()` and the greeting say.
@@ -38,13 +42,15 @@ pub struct Session {
     pub database: Option<String>,
     pub user: String,
     pub variables: HashMap<String, Value>,
-    pub user_variables: HashMap<String, Value>,
+    pub user_variables: HashMap<String, UserVariable>,
     /// BEGIN … COMMIT: the transaction's id.
     pub transaction: Option<u64>,
     /// Tables the open transaction has written.
     pub touched: Vec<u64>,
     prepared: HashMap<String, String>,
     pub last_query_id: String,
+    /// When the running statement is out of time, and what it is told then.
+    deadline: Option<(std::time::Instant, String)>,
 }
 
 impl Drop for Session {
@@ -65,7 +71,7 @@ impl Drop for Session {
 /// What the planner asks of a session, fixed for one statement.
 pub struct SessionFacts {
     variables: HashMap<String, Value>,
-    user_variables: HashMap<String, Value>,
+    user_variables: HashMap<String, UserVariable>,
     database: Option<String>,
     user: String,
     id: u64,
@@ -77,10 +83,14 @@ impl Facts for SessionFacts {
     fn variable(&self, name: &str, user: bool) -> Value {
         let name = name.to_lowercase();
         if user {
-            return self.user_variables.get(&name).cloned().unwrap_or(Value::Null);
+            return self.user_variables.get(&name).map_or(Value::Null, |v| Value::get(&v.array, &v.sql_type, 0));
         }
         let name = name.strip_prefix("session.").or_else(|| name.strip_prefix("global.")).unwrap_or(&name);
         self.variables.get(name).cloned().or_else(|| default_variable(name)).unwrap_or(Value::Null)
+    }
+
+    fn nested_variable(&self, name: &str) -> Option<UserVariable> {
+        self.user_variables.get(name).filter(|v| v.sql_type.is_nested() && v.array.is_valid(0)).cloned()
     }
 
     fn constant(&self, function: &str, args: &[ast::Expr]) -> Option<ast::Expr> {
@@ -88,6 +98,7 @@ impl Facts for SessionFacts {
             "database" | "schema" => self.database.clone().map_or(Value::Null, Value::Text),
             "user" | "current_user" | "session_user" => Value::Text(format!("'{}'@'%'", self.user)),
             "connection_id" => Value::Int(i128::from(self.id)),
+            "session_id" => Value::Text(uuid::Uuid::from_u64_pair(0x5357, self.id).to_string()),
             "version" => Value::text(MYSQL_VERSION),
             "current_version" => Value::text(STARROCKS_VERSION),
             "catalog" => Value::text("default_catalog"),
@@ -163,17 +174,19 @@ fn default_variable(name: &str) -> Option<Value> {
 
 impl Session {
     pub fn new(core: Arc<Core>, user: &str) -> Session {
+        let core_globals = core.globals.read().clone();
         Session {
             id: core.next_session(),
             core,
             database: None,
             user: user.to_string(),
-            variables: HashMap::new(),
+            variables: core_globals,
             user_variables: HashMap::new(),
             transaction: None,
             touched: Vec::new(),
             prepared: HashMap::new(),
             last_query_id: uuid::Uuid::new_v4().to_string(),
+            deadline: None,
         }
     }
 
@@ -182,7 +195,7 @@ impl Session {
         if let Some(txn) = self.transaction.take() {
             self.core.store.abort(txn, "the connection was reset")?;
         }
-        self.variables.clear();
+        self.variables = self.core.globals.read().clone();
         self.user_variables.clear();
         self.prepared.clear();
         Ok(())
@@ -217,7 +230,12 @@ impl Session {
             self.core.planner.plan(&scope, query, params)?
         };
         let names = self.original_names(names);
-        self.core.planner.run(plan, names).await
+        let result = self.core.planner.run(plan, names).await;
+        // A function that blocks its thread is seen to be late when it ends.
+        match &self.deadline {
+            Some((at, told)) if std::time::Instant::now() >= *at => Err(SqlError::plain(told.clone())),
+            _ => result,
+        }
     }
 
     pub fn scope<'a>(
@@ -260,11 +278,28 @@ impl Session {
 
     /// Evaluates one expression without columns.
     pub fn constant(&self, e: &ast::Expr) -> SqlResult<Value> {
+        let v = self.evaluated(e)?;
+        Ok(Value::get(&v.array, &v.sql_type, 0))
+    }
+
+    fn evaluated(&self, e: &ast::Expr) -> SqlResult<UserVariable> {
         let facts = self.facts();
         let none = |_: &str, _: &str| None;
         let scope = self.scope(&facts, &none);
-        let (array, t) = self.core.planner.evaluate(&scope, &[], 1, std::slice::from_ref(e))?.remove(0);
-        Ok(Value::get(&array, &t, 0))
+        let (array, sql_type) = self.core.planner.evaluate(&scope, &[], 1, std::slice::from_ref(e))?.remove(0);
+        Ok(UserVariable { array, sql_type })
+    }
+
+    /// The value of a query of one row and column.
+    async fn scalar(&self, query: &ast::Query) -> SqlResult<UserVariable> {
+        let result = self.query(query, Vec::new()).await?;
+        let sql_type = result.types.first().cloned().unwrap_or(SqlType::Null);
+        let rows = result.rows();
+        if result.types.len() != 1 || rows > 1 {
+            return Err(SqlError::analysis("Scalar subquery should output one column and at most one row"));
+        }
+        let array = result.batches.iter().find(|b| b.num_rows() > 0).map(|b| b.column(0).clone());
+        Ok(UserVariable { array: array.unwrap_or_else(|| Value::array(&[Value::Null], &sql_type)), sql_type })
     }
 
     /// Database and table of a name.
@@ -301,9 +336,10 @@ impl Session {
         let mut out = Vec::with_capacity(parsed.len());
         for Parsed { statement, text } in parsed {
             let result = match statement {
-                Ok(s) => Box::pin(self.run(s, &text, params.clone())).await,
+                Ok(s) => self.guarded(s, &text, params.clone()).await,
                 Err(e) => Err(e),
             };
+            let result = result.map_err(|e| super::place::placed(e, &text));
             let failed = result.is_err();
             out.push(result);
             if failed {
@@ -314,6 +350,48 @@ impl Session {
             out.push(Ok(Outcome::ok()));
         }
         out
+    }
+
+    /// Runs a statement within its time limit. A panic is this statement's error and nobody else's.
+    async fn guarded(&mut self, statement: Statement, text: &str, params: Vec<Value>) -> SqlResult<Outcome> {
+        let name = match &statement {
+            Statement::Query(_) => "query_timeout",
+            _ => "insert_timeout",
+        };
+        let limited = matches!(
+            statement,
+            Statement::Query(_) | Statement::Insert(_) | Statement::Update { .. } | Statement::Delete { .. }
+        );
+        let mut seconds = self.variable(name).as_i64().unwrap_or(300).clamp(1, 259_200) as u64;
+        for (k, v) in parser::set_var_hints(text) {
+            if k == name {
+                seconds = v.parse().unwrap_or(seconds);
+            }
+        }
+        if let Statement::Insert(insert) = &statement {
+            let own = insert.properties.iter().find(|(k, _)| k.eq_ignore_ascii_case("timeout"));
+            seconds = own.and_then(|(_, v)| v.parse().ok()).unwrap_or(seconds);
+        }
+        let limit = std::time::Duration::from_secs(if limited { seconds } else { 259_200 });
+        let told = format!(
+            "Query reached its timeout of {seconds} seconds, please increase the '{name}' session variable and retry"
+        );
+        self.deadline = Some((std::time::Instant::now() + limit, told.clone()));
+        let work = std::panic::AssertUnwindSafe(Box::pin(self.run(statement, text, params))).catch_unwind();
+        let result = match tokio::time::timeout(limit, work).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => {
+                let what = panic
+                    .downcast_ref::<String>()
+                    .cloned()
+                    .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                    .unwrap_or_default();
+                Err(SqlError::plain(format!("internal error of the local warehouse: {what}")))
+            }
+            Err(_) => Err(SqlError::plain(told)),
+        };
+        self.deadline = None;
+        result
     }
 
     async fn run(&mut self, statement: Statement, text: &str, params: Vec<Value>) -> SqlResult<Outcome> {
@@ -386,18 +464,34 @@ impl Session {
             Statement::Set(items) => {
                 for (name, e) in items {
                     let lower = name.to_lowercase();
-                    let value = match &e {
-                        ast::Expr::Identifier(i) if !i.value.starts_with('@') => Value::Text(i.value.clone()),
-                        e => self.constant(e)?,
+                    let variable = match &e {
+                        ast::Expr::Identifier(i) if !i.value.starts_with('@') => {
+                            let sql_type = SqlType::STRING;
+                            UserVariable { array: Value::array(&[Value::Text(i.value.clone())], &sql_type), sql_type }
+                        }
+                        ast::Expr::Subquery(q) => self.scalar(q).await?,
+                        e => self.evaluated(e)?,
+                    };
+                    let value = if lower.starts_with('@') && !lower.starts_with("@@") {
+                        Value::Null
+                    } else {
+                        Value::get(&variable.array, &variable.sql_type, 0)
                     };
                     match lower.strip_prefix("@@") {
                         Some(v) => {
-                            let v = v.trim_start_matches("session.").trim_start_matches("global.").to_string();
-                            self.variables.insert(v, on_off(value));
+                            let value = on_off(value);
+                            let name = match v.strip_prefix("global.") {
+                                Some(global) => {
+                                    self.core.globals.write().insert(global.to_string(), value.clone());
+                                    global
+                                }
+                                None => v.trim_start_matches("session."),
+                            };
+                            self.variables.insert(name.to_string(), value);
                         }
                         None => match lower.strip_prefix('@') {
                             Some(v) => {
-                                self.user_variables.insert(v.to_string(), value);
+                                self.user_variables.insert(v.to_string(), variable);
                             }
                             None => {
                                 self.variables.insert(lower, on_off(value));
@@ -452,8 +546,7 @@ impl Session {
                     .map(|u| {
                         self.user_variables
                             .get(&u.trim_start_matches('@').to_lowercase())
-                            .cloned()
-                            .unwrap_or(Value::Null)
+                            .map_or(Value::Null, |v| Value::get(&v.array, &v.sql_type, 0))
                     })
                     .collect();
                 Box::pin(self.execute(&sql, values)).await.pop().unwrap_or_else(|| Ok(Outcome::ok()))
@@ -463,6 +556,13 @@ impl Session {
                 Ok(Outcome::ok())
             }
             Statement::Nothing => Ok(Outcome::ok()),
+            Statement::SubmitTask(text) => {
+                let tables = self.core.store.temporary_tables(Some(self.id));
+                if tables.iter().any(|t| ddl::mentions(&text, &t.def().name)) {
+                    return Err(SqlError::analysis("Cannot submit task based on temporary table"));
+                }
+                Err(SqlError::unsupported("SUBMIT"))
+            }
             Statement::Unsupported(what) => {
                 let _ = text;
                 Err(SqlError::unsupported(what))

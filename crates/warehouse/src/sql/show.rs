@@ -18,6 +18,26 @@ fn when(ms: i64) -> Value {
     Value::Text(datetime_text(ms.div_euclid(1000) * 1_000_000))
 }
 
+/// An expression with its columns in backquotes.
+fn quote_columns(expression: &str, columns: &[ColumnDef]) -> String {
+    use sqlparser::tokenizer::Token;
+    let Ok(all) = super::lexer::statements(expression) else { return expression.to_string() };
+    let Some((text, tokens)) = all.first() else { return expression.to_string() };
+    let mut out = String::new();
+    let mut at = 0;
+    for (i, t) in tokens.iter().enumerate() {
+        let Token::Word(w) = &t.token else { continue };
+        let call = tokens.get(i + 1).is_some_and(|n| n.token == Token::LParen);
+        if w.quote_style.is_none() && !call && columns.iter().any(|c| c.name.eq_ignore_ascii_case(&w.value)) {
+            out.push_str(&text[at..t.start]);
+            out.push_str(&format!("`{}`", w.value));
+            at = t.end;
+        }
+    }
+    out.push_str(&text[at..]);
+    out
+}
+
 /// A column as SHOW CREATE TABLE prints it.
 pub fn column_text(c: &ColumnDef) -> String {
     use std::fmt::Write as _;
@@ -56,7 +76,12 @@ pub fn create_text(def: &TableDef) -> String {
     let mut out = format!("CREATE {}TABLE `{}` (\n", if def.session.is_some() { "TEMPORARY " } else { "" }, def.name);
     let mut lines = Vec::new();
     for c in &def.columns {
-        lines.push(format!("  {}", column_text(c)));
+        let mut shown = c.clone();
+        shown.generated = c.generated.as_ref().map(|g| {
+            let inner = g.strip_prefix('(').and_then(|g| g.strip_suffix(')')).filter(|g| !g.contains([')', '(']));
+            quote_columns(inner.unwrap_or(g), &def.columns)
+        });
+        lines.push(format!("  {}", column_text(&shown)));
     }
     for index in &def.indexes {
         lines.push(format!("  {index}"));
@@ -69,7 +94,8 @@ pub fn create_text(def: &TableDef) -> String {
         let _ = writeln!(out, "COMMENT \"{}\"", def.comment);
     }
     if let Some(by) = &def.partition_by {
-        let names = by.columns.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        let name = |(n, e): (&String, &String)| if e.contains('(') { e.clone() } else { format!("`{n}`") };
+        let names = by.columns.iter().zip(&by.expressions).map(name).collect::<Vec<_>>().join(", ");
         match by.kind {
             PartitionKind::Expression => {
                 if by.expressions.iter().all(|e| e.starts_with('`') && e.ends_with('`') && e.matches('`').count() == 2)

@@ -98,6 +98,8 @@ pub enum Statement {
     },
     /// Accepted without an effect (ADMIN SET, ANALYZE, SYNC, KILL …).
     Nothing,
+    /// SUBMIT TASK: refused, by what it is about.
+    SubmitTask(String),
     Unsupported(String),
 }
 
@@ -189,6 +191,8 @@ pub enum AlterClause {
         column: String,
         path: Vec<String>,
     },
+    /// ADD ROLLUP: a job that is done, and nothing else.
+    Rollup,
     Ignored,
     Unsupported(String),
 }

@@ -1,23 +1,60 @@
-//! ARRAY and MAP functions, BITMAP and HLL.
+//! ARRAY and MAP functions.
 
 use std::cmp::Ordering;
 
-use roaring::RoaringTreemap;
-
-use super::{
-    Args, Function, bigint, bitmap, boolean, common, common_two, double, element, hll, int, lenient, same, strict,
-    string,
-};
+use super::{Args, Function, common, common_two, compatible, element, int, lenient, same, strict, string};
 use crate::error::{SqlError, SqlResult};
-use crate::sketch::{self, Hll, bitmap_of_text, bitmap_read, bitmap_text, bitmap_write};
 use crate::types::SqlType;
 use crate::value::Value;
 
 /// Items of one array at most.
-const ITEMS_MAX: i64 = 1_000_000;
+pub const ITEMS_MAX: i64 = 1_000_000;
 
 fn array_of(a: &Args<'_>) -> SqlResult<SqlType> {
     Ok(SqlType::Array(Box::new(common(a.types))))
+}
+
+/// Arguments that are arrays (or NULL) with a common type.
+fn arrays(name: &'static str, a: &Args<'_>) -> SqlResult<SqlType> {
+    for (i, t) in a.shown().iter().enumerate() {
+        if !matches!(a.types[i], SqlType::Array(_) | SqlType::Null) {
+            return Err(SqlError::analysis(format!(
+                "{}-th input of {name} should be an array, rather than {t}",
+                i + 1
+            )));
+        }
+    }
+    if a.types.iter().any(|x| a.types.iter().any(|y| !compatible(x, y))) {
+        return Err(SqlError::no_function(name, &a.shown()));
+    }
+    Ok(common(a.types))
+}
+
+/// An array and a value that may be one of its items.
+fn item_of(name: &'static str, a: &Args<'_>) -> SqlResult<SqlType> {
+    match a.types {
+        [SqlType::Array(e), item] if compatible(e, item) => Ok(SqlType::Array(Box::new(common_two(e, item)))),
+        [SqlType::Null, item] => Ok(SqlType::Array(Box::new(item.clone()))),
+        _ => Err(SqlError::no_function(name, &a.shown())),
+    }
+}
+
+fn matched(name: &str, a: &Args<'_>) -> SqlResult<SqlType> {
+    match a.types {
+        [SqlType::Array(e)] if !e.is_nested() => Ok(SqlType::Boolean),
+        [SqlType::Null] => Ok(SqlType::Boolean),
+        _ => Err(SqlError::analysis(format!("{name} should have a input array"))),
+    }
+}
+
+/// An array whose items are no arrays, maps or structs.
+fn flat(name: &'static str, a: &Args<'_>) -> SqlResult<SqlType> {
+    match a.types {
+        [_, _, ..] => Err(SqlError::analysis(format!("{name} should have only one input"))),
+        [SqlType::Array(e)] if !e.is_nested() => Ok((**e).clone()),
+        [SqlType::Null] => Ok(SqlType::Null),
+        _ => Err(SqlError::no_function(name, &a.shown())),
+    }
 }
 
 fn first_element(a: &Args<'_>) -> SqlResult<SqlType> {
@@ -30,10 +67,6 @@ fn first_element(a: &Args<'_>) -> SqlResult<SqlType> {
 
 fn common_arrays(a: &Args<'_>) -> SqlResult<SqlType> {
     Ok(common(a.types))
-}
-
-fn with_item(a: &Args<'_>) -> SqlResult<SqlType> {
-    Ok(SqlType::Array(Box::new(common_two(&element(&a.types[0]), &a.types[1]))))
 }
 
 fn sum_type(a: &Args<'_>) -> SqlResult<SqlType> {
@@ -73,7 +106,7 @@ fn values_type(a: &Args<'_>) -> SqlResult<SqlType> {
     }
 }
 
-fn items(v: &Value) -> &[Value] {
+pub fn items(v: &Value) -> &[Value] {
     match v {
         Value::List(l) => l,
         _ => &[],
@@ -86,6 +119,17 @@ fn equal(a: &Value, b: &Value) -> bool {
 
 fn has(l: &[Value], x: &Value) -> bool {
     l.iter().any(|y| equal(x, y))
+}
+
+/// Whether any item is the wanted answer; `all` is the opposite of `any` being false.
+fn decided(l: &[Value], wanted: bool) -> Value {
+    if l.iter().any(|x| x.as_bool() == Some(wanted)) {
+        Value::Bool(wanted)
+    } else if l.iter().any(Value::is_null) {
+        Value::Null
+    } else {
+        Value::Bool(!wanted)
+    }
 }
 
 fn distinct(l: &[Value]) -> Vec<Value> {
@@ -123,27 +167,28 @@ fn sum_of(l: &[Value], r: &SqlType) -> Value {
     if n == 0 { Value::Null } else { total }
 }
 
-fn bits(v: &Value) -> RoaringTreemap {
-    match v {
-        Value::Bytes(b) => bitmap_read(b),
-        _ => RoaringTreemap::new(),
+fn float(_: &Args<'_>) -> SqlResult<SqlType> {
+    Ok(SqlType::Float)
+}
+
+/// Two vectors of one length without NULLs.
+fn vectors(name: &str, v: &[Value]) -> SqlResult<(Vec<f64>, Vec<f64>)> {
+    let read = |l: &Value| -> SqlResult<Vec<f64>> {
+        let items = items(l);
+        if items.iter().any(Value::is_null) {
+            return Err(SqlError::plain(format!("{name} does not support null values. input array has null value")));
+        }
+        Ok(items.iter().map(|x| x.as_f64().unwrap_or(0.0)).collect())
+    };
+    let (a, b) = (read(&v[0])?, read(&v[1])?);
+    if a.len() != b.len() {
+        return Err(SqlError::plain(format!("{name} requires equal length arrays")));
     }
+    Ok((a, b))
 }
 
-fn of_bits(m: &RoaringTreemap) -> SqlResult<Value> {
-    Ok(Value::Bytes(bitmap_write(m)))
-}
-
-fn array_bigint(_: &Args<'_>) -> SqlResult<SqlType> {
-    Ok(SqlType::Array(Box::new(SqlType::BigInt)))
-}
-
-fn hll_of(v: &Value) -> Vec<u8> {
-    let mut h = Hll::default();
-    if !v.is_null() {
-        h.add_hash(sketch::murmur64(v.as_text().unwrap_or_default().as_bytes(), 0xadc8_3b19));
-    }
-    h.write()
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
 
 pub const FUNCTIONS: &[Function] = &[
@@ -155,7 +200,7 @@ pub const FUNCTIONS: &[Function] = &[
         let e = element(r);
         Ok(Value::List(v.iter().map(|x| x.cast(&e).unwrap_or(Value::Null)).collect()))
     }),
-    lenient("map", map_type, |v, _, r| {
+    lenient("__map", map_type, |v, _, r| {
         let (k, x) = match r {
             SqlType::Map(k, x) => ((**k).clone(), (**x).clone()),
             _ => (SqlType::Null, SqlType::Null),
@@ -229,55 +274,97 @@ pub const FUNCTIONS: &[Function] = &[
         Ok(Value::Map(out))
     }),
     strict("distinct_map_keys", same, |v, _, _| Ok(v[0].clone())),
-    lenient("array_contains", boolean, |v, _, _| {
-        Ok(if v[0].is_null() { Value::Null } else { Value::Bool(has(items(&v[0]), &v[1])) })
-    }),
-    lenient("array_position", int, |v, _, _| {
-        Ok(if v[0].is_null() {
-            Value::Null
-        } else {
-            Value::int(items(&v[0]).iter().position(|x| equal(x, &v[1])).map_or(0, |i| i as i64 + 1))
-        })
-    }),
-    strict("array_contains_all", boolean, |v, _, _| Ok(Value::Bool(items(&v[1]).iter().all(|x| has(items(&v[0]), x))))),
-    strict("array_contains_seq", boolean, |v, _, _| {
-        let (a, b) = (items(&v[0]), items(&v[1]));
-        Ok(Value::Bool(b.is_empty() || a.windows(b.len()).any(|w| w.iter().zip(b).all(|(x, y)| equal(x, y)))))
-    }),
-    strict("arrays_overlap", boolean, |v, _, _| Ok(Value::Bool(items(&v[0]).iter().any(|x| has(items(&v[1]), x))))),
-    lenient("array_append", with_item, |v, _, _| {
-        if v[0].is_null() {
-            return Ok(Value::Null);
-        }
-        let mut out = items(&v[0]).to_vec();
-        out.push(v[1].clone());
-        Ok(Value::List(out))
-    }),
-    lenient("array_remove", same, |v, _, _| {
-        Ok(if v[0].is_null() {
-            Value::Null
-        } else {
-            Value::List(items(&v[0]).iter().filter(|x| !equal(x, &v[1])).cloned().collect())
-        })
-    }),
-    strict("array_concat", common_arrays, |v, _, _| {
-        Ok(Value::List(v.iter().flat_map(|l| items(l).to_vec()).collect()))
-    }),
+    lenient(
+        "array_contains",
+        |a| item_of("array_contains", a).map(|_| SqlType::Boolean),
+        |v, _, _| Ok(if v[0].is_null() { Value::Null } else { Value::Bool(has(items(&v[0]), &v[1])) }),
+    ),
+    lenient(
+        "array_position",
+        |a| item_of("array_position", a).map(|_| SqlType::Int),
+        |v, _, _| {
+            Ok(if v[0].is_null() {
+                Value::Null
+            } else {
+                Value::int(items(&v[0]).iter().position(|x| equal(x, &v[1])).map_or(0, |i| i as i64 + 1))
+            })
+        },
+    ),
+    strict(
+        "array_contains_all",
+        |a| arrays("array_contains_all", a).map(|_| SqlType::Boolean),
+        |v, _, _| Ok(Value::Bool(items(&v[1]).iter().all(|x| has(items(&v[0]), x)))),
+    ),
+    strict(
+        "array_contains_seq",
+        |a| arrays("array_contains_seq", a).map(|_| SqlType::Boolean),
+        |v, _, _| {
+            let (a, b) = (items(&v[0]), items(&v[1]));
+            Ok(Value::Bool(b.is_empty() || a.windows(b.len()).any(|w| w.iter().zip(b).all(|(x, y)| equal(x, y)))))
+        },
+    ),
+    strict(
+        "arrays_overlap",
+        |a| arrays("arrays_overlap", a).map(|_| SqlType::Boolean),
+        |v, _, _| Ok(Value::Bool(items(&v[0]).iter().any(|x| has(items(&v[1]), x)))),
+    ),
+    lenient(
+        "array_append",
+        |a| item_of("array_append", a),
+        |v, _, _| {
+            if v[0].is_null() {
+                return Ok(Value::Null);
+            }
+            let mut out = items(&v[0]).to_vec();
+            out.push(v[1].clone());
+            Ok(Value::List(out))
+        },
+    ),
+    lenient(
+        "array_remove",
+        |a| item_of("array_remove", a),
+        |v, _, _| {
+            Ok(if v[0].is_null() {
+                Value::Null
+            } else {
+                Value::List(items(&v[0]).iter().filter(|x| !equal(x, &v[1])).cloned().collect())
+            })
+        },
+    ),
+    strict(
+        "array_concat",
+        |a| arrays("array_concat", a),
+        |v, _, _| Ok(Value::List(v.iter().flat_map(|l| items(l).to_vec()).collect())),
+    ),
     strict("array_distinct", same, |v, _, _| Ok(Value::List(distinct(items(&v[0]))))),
-    strict("array_sort", same, |v, _, _| Ok(Value::List(sorted(items(&v[0]))))),
-    strict("array_sortby", same, |v, _, _| {
-        let keys = items(&v[1]);
-        let mut at: Vec<usize> = (0..items(&v[0]).len()).collect();
-        at.sort_by(|a, b| keys.get(*a).unwrap_or(&Value::Null).compare(keys.get(*b).unwrap_or(&Value::Null)));
-        Ok(Value::List(at.into_iter().map(|i| items(&v[0])[i].clone()).collect()))
-    }),
-    strict("array_intersect", common_arrays, |v, _, _| {
-        let mut out = distinct(items(&v[0]));
-        for l in &v[1..] {
-            out.retain(|x| has(items(l), x))
+    strict(
+        "array_sort",
+        |a| flat("array_sort", a).map(|e| SqlType::Array(Box::new(e))),
+        |v, _, _| Ok(Value::List(sorted(items(&v[0])))),
+    ),
+    lenient("array_sortby", same, |v, _, _| {
+        let Value::List(source) = &v[0] else { return Ok(Value::Null) };
+        let keys: Vec<&[Value]> = v[1..].iter().filter(|k| !k.is_null()).map(items).collect();
+        if keys.iter().any(|k| k.len() != source.len()) {
+            return Err(SqlError::plain("Expr evaluate meet error: Input arrays' size are not equal in array_sortby."));
         }
-        Ok(Value::List(out))
+        let mut at: Vec<usize> = (0..source.len()).collect();
+        at.sort_by(|a, b| {
+            keys.iter().map(|k| k[*a].compare(&k[*b])).find(|o| *o != Ordering::Equal).unwrap_or(Ordering::Equal)
+        });
+        Ok(Value::List(at.into_iter().map(|i| source[i].clone()).collect()))
     }),
+    strict(
+        "array_intersect",
+        |a| arrays("array_intersect", a),
+        |v, _, _| {
+            let mut out = distinct(items(&v[0]));
+            for l in &v[1..] {
+                out.retain(|x| has(items(l), x))
+            }
+            Ok(Value::List(out))
+        },
+    ),
     strict("array_slice", same, |v, _, _| {
         let l = items(&v[0]);
         let (from, n) = (v[1].as_i64().unwrap_or(1), v.get(2).and_then(Value::as_i64).unwrap_or(l.len() as i64));
@@ -292,31 +379,122 @@ pub const FUNCTIONS: &[Function] = &[
         let start = start.clamp(0, end);
         Ok(Value::List(l[start as usize..end as usize].to_vec()))
     }),
-    strict("array_min", first_element, |v, _, _| {
-        Ok(items(&v[0]).iter().filter(|x| !x.is_null()).min_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
-    }),
-    strict("array_max", first_element, |v, _, _| {
-        Ok(items(&v[0]).iter().filter(|x| !x.is_null()).max_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
-    }),
-    strict("array_sum", sum_type, |v, _, r| Ok(sum_of(items(&v[0]), r))),
-    strict("array_avg", avg_type, |v, _, r| {
-        let n = items(&v[0]).iter().filter(|x| !x.is_null()).count();
-        if n == 0 {
-            return Ok(Value::Null);
+    // Of booleans: a NULL decides nothing, but may leave the answer open.
+    strict("any_match", |a| matched("any_match", a), |v, _, _| Ok(decided(items(&v[0]), true))),
+    strict("all_match", |a| matched("all_match", a), |v, _, _| Ok(decided(items(&v[0]), false))),
+    lenient("array_filter", same, |v, _, _| match (&v[0], &v[1]) {
+        (Value::Null, _) => Ok(Value::Null),
+        (list, flags) => {
+            let flags = items(flags);
+            let keep = |i: usize| flags.get(i).and_then(Value::as_bool).unwrap_or(false);
+            Ok(Value::List(items(list).iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, x)| x.clone()).collect()))
         }
-        Ok(match sum_of(items(&v[0]), if *r == SqlType::Double { &SqlType::Double } else { r }) {
-            Value::Double(x) => Value::Double(x / n as f64),
-            Value::Decimal(x, s) => x
-                .checked_div(arrow::datatypes::i256::from_i128(n as i128))
-                .map_or(Value::Null, |q| Value::Decimal(q, s)),
-            other => other.as_f64().map_or(Value::Null, |x| Value::Double(x / n as f64)),
-        })
     }),
+    lenient("map_filter", same, |v, _, _| match (&v[0], &v[1]) {
+        (Value::Map(entries), flags) => {
+            let flags = items(flags);
+            let keep = |i: usize| flags.get(i).and_then(Value::as_bool).unwrap_or(false);
+            Ok(Value::Map(entries.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, e)| e.clone()).collect()))
+        }
+        _ => Ok(Value::Null),
+    }),
+    strict("array_top_n", same, |v, _, _| {
+        let mut sorted: Vec<Value> = items(&v[0]).to_vec();
+        sorted.sort_by(|a, b| b.compare(a));
+        sorted.truncate(v[1].as_i64().unwrap_or(0).max(0) as usize);
+        Ok(Value::List(sorted))
+    }),
+    lenient(
+        "arrays_zip",
+        |a| {
+            let fields = a.types.iter().enumerate().map(|(i, t)| (format!("col{}", i + 1), element(t))).collect();
+            Ok(SqlType::Array(Box::new(SqlType::Struct(fields))))
+        },
+        |v, _, _| {
+            if v.iter().any(Value::is_null) {
+                return Ok(Value::Null);
+            }
+            let n = v.iter().map(|l| items(l).len()).max().unwrap_or(0);
+            let row = |i: usize| {
+                let column = |(k, l): (usize, &Value)| {
+                    (format!("col{}", k + 1), items(l).get(i).cloned().unwrap_or(Value::Null))
+                };
+                Value::Struct(v.iter().enumerate().map(column).collect())
+            };
+            Ok(Value::List((0..n).map(row).collect()))
+        },
+    ),
+    strict(
+        "map_entries",
+        |a| match a.types.first() {
+            Some(SqlType::Map(k, v)) => Ok(SqlType::Array(Box::new(SqlType::Struct(vec![
+                ("key".into(), (**k).clone()),
+                ("value".into(), (**v).clone()),
+            ])))),
+            _ => Err(SqlError::analysis("a MAP is expected")),
+        },
+        |v, _, _| match &v[0] {
+            Value::Map(m) => Ok(Value::List(
+                m.iter()
+                    .map(|(k, x)| Value::Struct(vec![("key".into(), k.clone()), ("value".into(), x.clone())]))
+                    .collect(),
+            )),
+            _ => Ok(Value::Null),
+        },
+    ),
+    strict(
+        "__series",
+        |a| Ok(SqlType::Array(Box::new(crate::sql::series::item_type(a.types)?))),
+        |v, _, _| {
+            Ok(match crate::sql::series::extent(v)? {
+                Some((start, step, rows)) => {
+                    Value::List((0..rows.min(i128::from(ITEMS_MAX))).map(|i| Value::Int(start + i * step)).collect())
+                }
+                None => Value::Null,
+            })
+        },
+    ),
+    strict(
+        "array_min",
+        |a| flat("array_min", a),
+        |v, _, _| {
+            Ok(items(&v[0]).iter().filter(|x| !x.is_null()).min_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
+        },
+    ),
+    strict(
+        "array_max",
+        |a| flat("array_max", a),
+        |v, _, _| {
+            Ok(items(&v[0]).iter().filter(|x| !x.is_null()).max_by(|a, b| a.compare(b)).cloned().unwrap_or(Value::Null))
+        },
+    ),
+    strict("array_sum", |a| flat("array_sum", a).and_then(|_| sum_type(a)), |v, _, r| Ok(sum_of(items(&v[0]), r))),
+    strict(
+        "array_avg",
+        |a| flat("array_avg", a).and_then(|_| avg_type(a)),
+        |v, _, r| {
+            let n = items(&v[0]).iter().filter(|x| !x.is_null()).count();
+            if n == 0 {
+                return Ok(Value::Null);
+            }
+            Ok(match sum_of(items(&v[0]), if *r == SqlType::Double { &SqlType::Double } else { r }) {
+                Value::Double(x) => Value::Double(x / n as f64),
+                Value::Decimal(x, s) => x
+                    .checked_div(arrow::datatypes::i256::from_i128(n as i128))
+                    .map_or(Value::Null, |q| Value::Decimal(q, s)),
+                other => other.as_f64().map_or(Value::Null, |x| Value::Double(x / n as f64)),
+            })
+        },
+    ),
     strict(
         "array_difference",
         |a| {
-            Ok(SqlType::Array(Box::new(match element(&a.types[0]) {
-                t if t.is_integer() => SqlType::BigInt,
+            let item = flat("array_difference", a)?;
+            if item.is_text() {
+                return Err(SqlError::analysis("array_difference function only support numeric array types"));
+            }
+            Ok(SqlType::Array(Box::new(match item {
+                t if t.is_integer() || t == SqlType::Boolean => SqlType::BigInt,
                 SqlType::Decimal(_, s) => SqlType::Decimal(38, s),
                 _ => SqlType::Double,
             })))
@@ -399,80 +577,17 @@ pub const FUNCTIONS: &[Function] = &[
     strict("array_flatten", first_element, |v, _, _| {
         Ok(Value::List(items(&v[0]).iter().flat_map(|l| items(l).to_vec()).collect()))
     }),
-    strict("array_to_bitmap", bitmap, |v, _, _| {
-        of_bits(&items(&v[0]).iter().filter_map(|x| x.as_i64().and_then(|n| u64::try_from(n).ok())).collect())
+    strict("cosine_similarity", float, |v, _, _| {
+        let (a, b) = vectors("cosine_similarity", v)?;
+        let norm = |l: &[f64]| l.iter().map(|x| x * x).sum::<f64>().sqrt();
+        Ok(Value::Float((dot(&a, &b) / (norm(&a) * norm(&b))) as f32))
     }),
-    // bitmaps
-    strict("to_bitmap", bitmap, |v, _, _| {
-        Ok(v[0]
-            .as_i128()
-            .and_then(|n| u64::try_from(n).ok())
-            .map_or(Value::Null, |n| Value::Bytes(bitmap_write(&[n].into_iter().collect()))))
+    strict("cosine_similarity_norm", float, |v, _, _| {
+        let (a, b) = vectors("cosine_similarity_norm", v)?;
+        Ok(Value::Float(dot(&a, &b) as f32))
     }),
-    lenient("bitmap_hash", bitmap, |v, _, _| {
-        of_bits(&v[0].as_text().into_iter().map(|t| u64::from(sketch::murmur3_32(t.as_bytes(), 0x9747_b28c))).collect())
-    }),
-    lenient("bitmap_hash64", bitmap, |v, _, _| {
-        of_bits(&v[0].as_text().into_iter().map(|t| sketch::murmur64(t.as_bytes(), 0)).collect())
-    }),
-    lenient("bitmap_empty", bitmap, |_, _, _| of_bits(&RoaringTreemap::new())),
-    strict("bitmap_from_string", bitmap, |v, _, _| {
-        Ok(bitmap_of_text(&v[0].as_text().unwrap_or_default()).map_or(Value::Null, |m| Value::Bytes(bitmap_write(&m))))
-    }),
-    strict("bitmap_to_string", string, |v, _, _| Ok(Value::Text(bitmap_text(&bits(&v[0]))))),
-    strict("bitmap_to_array", array_bigint, |v, _, _| {
-        Ok(Value::List(bits(&v[0]).iter().take(ITEMS_MAX as usize).map(|n| Value::int(n as i64)).collect()))
-    }),
-    lenient("bitmap_count", bigint, |v, _, _| Ok(Value::int(bits(&v[0]).len() as i64))),
-    strict("bitmap_contains", boolean, |v, _, _| {
-        Ok(Value::Bool(v[1].as_i64().and_then(|n| u64::try_from(n).ok()).is_some_and(|n| bits(&v[0]).contains(n))))
-    }),
-    strict("bitmap_has_any", boolean, |v, _, _| Ok(Value::Bool(!bits(&v[0]).is_disjoint(&bits(&v[1]))))),
-    strict("bitmap_and", bitmap, |v, _, _| of_bits(&v[1..].iter().fold(bits(&v[0]), |a, b| a & bits(b)))),
-    strict("bitmap_or", bitmap, |v, _, _| of_bits(&v[1..].iter().fold(bits(&v[0]), |a, b| a | bits(b)))),
-    strict("bitmap_xor", bitmap, |v, _, _| of_bits(&(bits(&v[0]) ^ bits(&v[1])))),
-    strict("bitmap_andnot", bitmap, |v, _, _| of_bits(&(bits(&v[0]) - bits(&v[1])))),
-    strict("bitmap_remove", bitmap, |v, _, _| {
-        let mut m = bits(&v[0]);
-        if let Some(n) = v[1].as_i64().and_then(|n| u64::try_from(n).ok()) {
-            m.remove(n);
-        }
-        of_bits(&m)
-    }),
-    strict("bitmap_min", bigint, |v, _, _| Ok(bits(&v[0]).min().map_or(Value::Null, |n| Value::int(n as i64)))),
-    strict("bitmap_max", bigint, |v, _, _| Ok(bits(&v[0]).max().map_or(Value::Null, |n| Value::int(n as i64)))),
-    strict("sub_bitmap", bitmap, |v, _, _| {
-        let m = bits(&v[0]);
-        let (from, n) = (v[1].as_i64().unwrap_or(0), v[2].as_i64().unwrap_or(0).max(0) as usize);
-        let from = if from < 0 { m.len() as i64 + from } else { from };
-        let out: RoaringTreemap = m.iter().skip(from.max(0) as usize).take(n).collect();
-        if from < 0 || out.is_empty() { Ok(Value::Null) } else { of_bits(&out) }
-    }),
-    strict("bitmap_subset_limit", bitmap, |v, _, _| {
-        let (m, from, n) =
-            (bits(&v[0]), v[1].as_i64().unwrap_or(0).max(0) as u64, v[2].as_i64().unwrap_or(0).max(0) as usize);
-        let out: RoaringTreemap = m.iter().filter(|x| *x >= from).take(n).collect();
-        if out.is_empty() { Ok(Value::Null) } else { of_bits(&out) }
-    }),
-    strict("bitmap_subset_in_range", bitmap, |v, _, _| {
-        let (a, b) = (v[1].as_i64().unwrap_or(0).max(0) as u64, v[2].as_i64().unwrap_or(0).max(0) as u64);
-        let out: RoaringTreemap = bits(&v[0]).iter().filter(|x| *x >= a && *x < b).collect();
-        if out.is_empty() { Ok(Value::Null) } else { of_bits(&out) }
-    }),
-    // sketches
-    lenient("hll_hash", hll, |v, _, _| Ok(Value::Bytes(hll_of(&v[0])))),
-    lenient("hll_empty", hll, |_, _, _| Ok(Value::Bytes(Hll::default().write()))),
-    lenient("hll_cardinality", bigint, |v, _, _| {
-        Ok(match &v[0] {
-            Value::Bytes(b) => Value::int(Hll::read(b).estimate() as i64),
-            _ => Value::int(0),
-        })
-    }),
-    strict("cosine_similarity", double, |v, _, _| {
-        let (a, b) = (items(&v[0]), items(&v[1]));
-        let f = |x: &Value| x.as_f64().unwrap_or(0.0);
-        let dot: f64 = a.iter().zip(b).map(|(x, y)| f(x) * f(y)).sum();
-        let norm = |l: &[Value]| l.iter().map(|x| f(x) * f(x)).sum::<f64>().sqrt();
-        Ok(Value::Double(dot / (norm(a) * norm(b))))
+    strict("l2_distance", float, |v, _, _| {
+        let (a, b) = vectors("l2_distance", v)?;
+        Ok(Value::Float(a.iter().zip(&b).map(|(x, y)| (x - y) * (x - y)).sum::<f64>() as f32))
     }),
 ];

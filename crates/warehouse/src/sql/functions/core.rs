@@ -2,6 +2,10 @@
 
 use std::cmp::Ordering;
 
+use arrow::array::{ArrayRef, AsArray, Int32Array};
+use arrow::datatypes::Int64Type;
+
+use super::aggregate::statistics;
 use super::{Args, Function, boolean, common, int, lenient, same, strict, string};
 use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
@@ -16,6 +20,14 @@ fn cast_type(a: &Args<'_>) -> SqlResult<SqlType> {
 
 fn common_type(a: &Args<'_>) -> SqlResult<SqlType> {
     Ok(common(a.types))
+}
+
+/// Of dates, `greatest` and `least` give a DATETIME.
+fn extreme_type(a: &Args<'_>) -> SqlResult<SqlType> {
+    Ok(match common(a.types) {
+        SqlType::Date => SqlType::DateTime,
+        t => t,
+    })
 }
 
 fn element_type(a: &Args<'_>) -> SqlResult<SqlType> {
@@ -178,6 +190,43 @@ fn named_struct_type(a: &Args<'_>) -> SqlResult<SqlType> {
     Ok(SqlType::Struct(fields))
 }
 
+/// One column of texts or whole numbers is hashed without making values of it.
+fn murmur_column(arrays: &[ArrayRef], types: &[SqlType], _: &SqlType) -> SqlResult<Option<ArrayRef>> {
+    let [array] = arrays else { return Ok(None) };
+    let hash = |bytes: &[u8]| crate::sketch::murmur3_32(bytes, 104_729) as i32;
+    let out: Int32Array = match &types[0] {
+        t if t.is_text() => match array.as_string_opt::<i32>() {
+            Some(a) => a.iter().map(|v| v.map(|t| hash(t.as_bytes()))).collect(),
+            None => return Ok(None),
+        },
+        SqlType::TinyInt | SqlType::SmallInt | SqlType::Int | SqlType::BigInt => {
+            let wide = arrow::compute::cast(array, &arrow::datatypes::DataType::Int64)?;
+            let Some(a) = wide.as_primitive_opt::<Int64Type>() else { return Ok(None) };
+            let mut buffer = itoa::Buffer::new();
+            a.iter().map(|v| v.map(|n| hash(buffer.format(n).as_bytes()))).collect()
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(std::sync::Arc::new(out)))
+}
+
+/// The first argument that is not NULL, when all columns have the result's form.
+fn coalesce_columns(arrays: &[ArrayRef], types: &[SqlType], r: &SqlType) -> SqlResult<Option<ArrayRef>> {
+    let Some((last, before)) = arrays.split_last() else { return Ok(None) };
+    if types.iter().any(|t| t != r) {
+        return Ok(None);
+    }
+    let mut out = last.clone();
+    for a in before.iter().rev() {
+        out = arrow::compute::kernels::zip::zip(&arrow::compute::is_not_null(a)?, a, &out)?;
+    }
+    Ok(Some(out))
+}
+
+fn percentile(_: &Args<'_>) -> SqlResult<SqlType> {
+    Ok(SqlType::Percentile)
+}
+
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "__cast",
@@ -187,7 +236,19 @@ pub const FUNCTIONS: &[Function] = &[
         nulls: true,
         volatile: false,
     },
-    lenient("__truth", boolean, |v, _, _| Ok(Value::Bool(v[0].as_bool().unwrap_or(false)))),
+    Function {
+        name: "__truth",
+        types: boolean,
+        row: |v, _, _| Ok(Value::Bool(v[0].as_bool().unwrap_or(false))),
+        column: Some(|arrays, _, _| {
+            Ok(arrays[0].as_boolean_opt().map(|a| {
+                let out: arrow::array::BooleanArray = a.iter().map(|v| Some(v == Some(true))).collect();
+                std::sync::Arc::new(out) as ArrayRef
+            }))
+        }),
+        nulls: false,
+        volatile: false,
+    },
     strict("__like", boolean, like),
     lenient("__tuple", string, |v, _, _| {
         if v.iter().any(Value::is_null) {
@@ -205,9 +266,14 @@ pub const FUNCTIONS: &[Function] = &[
     strict("__element", element_type, element_of),
     strict("element_at", element_type, element_of),
     strict("__field", field_type, field_of),
-    lenient("coalesce", common_type, |v, _, r| {
-        Ok(v.iter().find(|x| !x.is_null()).and_then(|x| x.cast(r)).unwrap_or(Value::Null))
-    }),
+    Function {
+        name: "coalesce",
+        types: common_type,
+        row: |v, _, r| Ok(v.iter().find(|x| !x.is_null()).and_then(|x| x.cast(r)).unwrap_or(Value::Null)),
+        column: Some(coalesce_columns),
+        nulls: false,
+        volatile: false,
+    },
     lenient("nullif", same, |v, _, _| {
         Ok(if !v[0].is_null() && !v[1].is_null() && v[0].compare(&v[1]) == Ordering::Equal {
             Value::Null
@@ -215,8 +281,8 @@ pub const FUNCTIONS: &[Function] = &[
             v[0].clone()
         })
     }),
-    lenient("greatest", common_type, |v, _, r| pick_extreme(v, r, Ordering::Greater)),
-    lenient("least", common_type, |v, _, r| pick_extreme(v, r, Ordering::Less)),
+    lenient("greatest", extreme_type, |v, _, r| pick_extreme(v, r, Ordering::Greater)),
+    lenient("least", extreme_type, |v, _, r| pick_extreme(v, r, Ordering::Less)),
     lenient("typeof", string, |_, t, _| Ok(Value::Text(t[0].type_of()))),
     lenient("row", struct_type, |v, _, _| {
         Ok(Value::Struct(v.iter().enumerate().map(|(i, x)| (format!("col{}", i + 1), x.clone())).collect()))
@@ -279,16 +345,31 @@ pub const FUNCTIONS: &[Function] = &[
         nulls: false,
         volatile: true,
     },
-    strict("murmur_hash3_32", int, |v, _, _| {
-        let mut h = 0x9747_b28cu32;
-        // Several arguments hash one after the other, the first hash seeding the next.
-        for x in v {
-            h = crate::sketch::murmur3_32(
-                x.as_text().unwrap_or_default().as_bytes(),
-                if h == 0x9747_b28c { 104_729 } else { h },
-            );
-        }
-        Ok(Value::Int(i128::from(h as i32)))
+    Function {
+        name: "murmur_hash3_32",
+        types: int,
+        row: |v, _, _| {
+            let mut h = 0x9747_b28cu32;
+            // Several arguments hash one after the other, the first hash seeding the next.
+            for x in v {
+                h = crate::sketch::murmur3_32(
+                    x.as_text().unwrap_or_default().as_bytes(),
+                    if h == 0x9747_b28c { 104_729 } else { h },
+                );
+            }
+            Ok(Value::Int(i128::from(h as i32)))
+        },
+        column: Some(murmur_column),
+        nulls: true,
+        volatile: false,
+    },
+    strict("percentile_hash", percentile, |v, _, _| {
+        Ok(v[0].as_f64().map_or(Value::Null, |x| Value::Bytes(statistics::percentile_write(&[x]))))
+    }),
+    lenient("percentile_empty", percentile, |_, _, _| Ok(Value::Bytes(Vec::new()))),
+    strict("percentile_approx_raw", super::double, |v, _, _| match &v[0] {
+        Value::Bytes(b) => statistics::percentile_quantile(b, &v[1]),
+        _ => Ok(Value::Null),
     }),
     strict("crc32", super::bigint, |v, _, _| {
         Ok(Value::Int(i128::from(crc32fast::hash(v[0].as_text().unwrap_or_default().as_bytes()))))

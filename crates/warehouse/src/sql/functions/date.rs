@@ -6,7 +6,7 @@ use crate::time::{DAY_US, add_months, civil, days_of, in_range, is_leap};
 use crate::types::SqlType;
 use crate::value::Value;
 
-const MONTHS: [&str; 12] = [
+pub const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -20,27 +20,27 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-fn us(v: &Value) -> Option<i64> {
+pub fn us(v: &Value) -> Option<i64> {
     v.as_datetime()
 }
 
-fn day_of(us: i64) -> i32 {
+pub fn day_of(us: i64) -> i32 {
     us.div_euclid(DAY_US) as i32
 }
 
 /// Monday is 0.
-fn weekday(days: i32) -> i32 {
+pub fn weekday(days: i32) -> i32 {
     (days + 3).rem_euclid(7)
 }
 
-fn day_of_year(days: i32) -> i32 {
+pub fn day_of_year(days: i32) -> i32 {
     days - days_of(civil(days).0, 1, 1) + 1
 }
 
 /// Year and week of ISO 8601.
-fn iso_week(days: i32) -> (i32, i32) {
+pub fn iso_week(days: i32) -> (i32, i32) {
     let thursday = days - weekday(days) + 3;
     let year = civil(thursday).0;
     (year, (thursday - days_of(year, 1, 1)) / 7 + 1)
@@ -162,8 +162,11 @@ fn format(us: i64, pattern: &str) -> Option<String> {
         };
         out.push_str(&text);
     }
-    Some(out)
+    (out.len() <= FORMATTED_MAX).then_some(out)
 }
+
+/// Longer results of a format are NULL.
+const FORMATTED_MAX: usize = 128;
 
 /// STR_TO_DATE.
 fn parse(text: &str, pattern: &str) -> Option<i64> {
@@ -274,16 +277,23 @@ fn add(us: i64, n: i64, unit: &str) -> Option<i64> {
 }
 
 fn diff(unit: &str, a: i64, b: i64) -> Option<i64> {
-    let months = |a: i64, b: i64| {
-        let ((y1, m1, _), (y2, m2, _)) = (civil(day_of(a)), civil(day_of(b)));
-        let mut n = i64::from(y1 - y2) * 12 + i64::from(m1) - i64::from(m2);
-        if n > 0 && add_months(b, n).is_some_and(|x| x > a) {
-            n -= 1;
-        } else if n < 0 && add_months(b, n).is_some_and(|x| x < a) {
-            n += 1;
-        }
-        n
+    // The last day of a month counts as later than any other day of that number.
+    let place = |us: i64| {
+        let (y, m, d) = civil(day_of(us));
+        let last = d == crate::time::days_in_month(y, m);
+        (i64::from(y) * 12 + i64::from(m), last, d, us.rem_euclid(DAY_US))
     };
+    let forward = |a: i64, b: i64| {
+        let ((ma, la, da, ta), (mb, lb, db, tb)) = (place(a), place(b));
+        let reached = match da.cmp(&db) {
+            std::cmp::Ordering::Greater => true,
+            _ if la => !lb || ta >= tb,
+            std::cmp::Ordering::Equal => ta >= tb,
+            std::cmp::Ordering::Less => false,
+        };
+        ma - mb - i64::from(!reached)
+    };
+    let months = |a: i64, b: i64| if a >= b { forward(a, b) } else { -forward(b, a) };
     Some(match unit.to_ascii_uppercase().trim_end_matches('S') {
         "YEAR" => months(a, b) / 12,
         "QUARTER" => months(a, b) / 3,
@@ -333,6 +343,17 @@ fn trunc_type(a: &Args<'_>) -> SqlResult<SqlType> {
     Ok(if a.types.get(1) == Some(&SqlType::Date) { SqlType::Date } else { SqlType::DateTime })
 }
 
+/// A constant format without a time of day gives a DATE.
+fn str_to_date_type(a: &Args<'_>) -> SqlResult<SqlType> {
+    let clock = |f: &str| {
+        ["%H", "%h", "%I", "%k", "%l", "%i", "%s", "%S", "%f", "%p", "%T", "%r"].iter().any(|p| f.contains(p))
+    };
+    Ok(match a.constants.get(1) {
+        Some(Some(Value::Text(f))) if !clock(f) => SqlType::Date,
+        _ => SqlType::DateTime,
+    })
+}
+
 fn shift(v: &[Value], r: &SqlType, unit: &str, sign: i64) -> SqlResult<Value> {
     let (Some(t), Some(n)) = (us(&v[0]), v[1].as_i64()) else { return Ok(Value::Null) };
     Ok(n.checked_mul(sign)
@@ -363,10 +384,51 @@ fn slice(v: &[Value], _: &[SqlType], r: &SqlType) -> SqlResult<Value> {
     Ok(out.and_then(|t| Value::DateTime(t).cast(r)).unwrap_or(Value::Null))
 }
 
+/// A zone's distance to UTC in seconds at a moment: `Asia/Shanghai`, `+08:00`, `CST`.
+pub fn zone_offset(name: &str, utc_seconds: i64) -> Option<i64> {
+    use chrono::{Offset as _, TimeZone as _};
+    if let Some(fixed) = fixed_offset(name) {
+        return Some(fixed);
+    }
+    let zone = name.parse::<chrono_tz::Tz>().ok()?;
+    let instant = chrono::DateTime::from_timestamp(utc_seconds, 0)?;
+    Some(i64::from(zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc()))
+}
+
+fn fixed_offset(name: &str) -> Option<i64> {
+    if name.is_empty() || name.eq_ignore_ascii_case("UTC") {
+        return Some(0);
+    }
+    if name.eq_ignore_ascii_case("CST") {
+        return Some(8 * 3600);
+    }
+    let (sign, rest) = match name.as_bytes().first()? {
+        b'+' => (1, &name[1..]),
+        b'-' => (-1, &name[1..]),
+        _ => return None,
+    };
+    let (h, m) = rest.split_once(':')?;
+    Some(sign * (h.parse::<i64>().ok()? * 3600 + m.parse::<i64>().ok()? * 60))
+}
+
+/// Seconds since 1970 of a local time in a zone.
+fn utc_of_local(zone: &str, local_seconds: i64) -> Option<i64> {
+    use chrono::TimeZone as _;
+    if let Some(fixed) = fixed_offset(zone) {
+        return Some(local_seconds - fixed);
+    }
+    let tz = zone.parse::<chrono_tz::Tz>().ok()?;
+    let naive = chrono::DateTime::from_timestamp(local_seconds, 0)?.naive_utc();
+    Some(tz.from_local_datetime(&naive).earliest()?.timestamp())
+}
+
+/// The last argument is the session's time zone.
 fn from_unix(v: &[Value], _: &[SqlType], _: &SqlType) -> SqlResult<Value> {
-    let Some(n) = v[0].as_i64() else { return Ok(Value::Null) };
-    let Some(t) = n.checked_mul(1_000_000).and_then(in_range).filter(|_| n >= 0) else { return Ok(Value::Null) };
-    let pattern = v.get(1).and_then(Value::as_text).unwrap_or_else(|| "%Y-%m-%d %H:%i:%s".into());
+    let (Some(n), Some(zone)) = (v[0].as_i64(), v.last().and_then(Value::as_text)) else { return Ok(Value::Null) };
+    let offset = zone_offset(&zone, n).unwrap_or(0);
+    let local = n.checked_add(offset).and_then(|n| n.checked_mul(1_000_000)).and_then(in_range);
+    let Some(t) = local.filter(|_| n >= 0) else { return Ok(Value::Null) };
+    let pattern = if v.len() > 2 { v[1].as_text().unwrap_or_default() } else { "%Y-%m-%d %H:%i:%s".into() };
     Ok(format(t, &pattern).map_or(Value::Null, Value::Text))
 }
 
@@ -411,7 +473,14 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     strict("date_diff", bigint, |v, _, _| {
         Ok(match (us(&v[1]), us(&v[2])) {
-            (Some(a), Some(b)) => diff(&v[0].as_text().unwrap_or_default(), a, b).map_or(Value::Null, Value::int),
+            (Some(a), Some(b)) => match diff(&v[0].as_text().unwrap_or_default(), a, b) {
+                Some(n) => Value::int(n),
+                None => {
+                    return Err(SqlError::plain(
+                        "type column should be one of day/hour/minute/second/millisecond/week/month/quarter/year",
+                    ));
+                }
+            },
             _ => Value::Null,
         })
     }),
@@ -555,27 +624,10 @@ pub const FUNCTIONS: &[Function] = &[
     strict("date_format", string, |v, _, _| {
         Ok(us(&v[0]).and_then(|t| format(t, &v[1].as_text().unwrap_or_default())).map_or(Value::Null, Value::Text))
     }),
-    strict("jodatime_format", string, |v, _, _| {
-        Ok(us(&v[0])
-            .and_then(|t| {
-                format(
-                    t,
-                    &v[1]
-                        .as_text()
-                        .unwrap_or_default()
-                        .replace("yyyy", "%Y")
-                        .replace("MM", "%m")
-                        .replace("dd", "%d")
-                        .replace("HH", "%H")
-                        .replace("mm", "%i")
-                        .replace("ss", "%s"),
-                )
-            })
-            .map_or(Value::Null, Value::Text))
-    }),
-    strict("str_to_date", datetime, |v, _, _| {
+    strict("str_to_date", str_to_date_type, |v, _, r| {
         Ok(parse(&v[0].as_text().unwrap_or_default(), &v[1].as_text().unwrap_or_default())
-            .map_or(Value::Null, Value::DateTime))
+            .and_then(|t| Value::DateTime(t).cast(r))
+            .unwrap_or(Value::Null))
     }),
     strict("str_to_date_only", date, |v, _, _| {
         Ok(parse(
@@ -584,16 +636,20 @@ pub const FUNCTIONS: &[Function] = &[
         )
         .map_or(Value::Null, |t| Value::Date(day_of(t))))
     }),
-    strict("unix_timestamp", bigint, |v, _, _| {
-        let t = match v.get(1) {
-            Some(f) => parse(&v[0].as_text().unwrap_or_default(), &f.as_text().unwrap_or_default()),
-            None => us(&v[0]),
+    strict("__unix_timestamp", bigint, |v, _, _| {
+        let t = if v.len() > 2 {
+            parse(&v[0].as_text().unwrap_or_default(), &v[1].as_text().unwrap_or_default())
+        } else {
+            us(&v[0])
         };
-        Ok(t.map_or(Value::Null, |t| Value::int(t.div_euclid(1_000_000).max(0))))
+        let zone = v.last().and_then(Value::as_text).unwrap_or_default();
+        Ok(t.and_then(|t| utc_of_local(&zone, t.div_euclid(1_000_000))).map_or(Value::Null, |t| Value::int(t.max(0))))
     }),
-    strict("from_unixtime", string, from_unix),
-    strict("from_unixtime_ms", string, |v, t, r| {
-        from_unix(&[v[0].as_i64().map_or(Value::Null, |n| Value::int(n / 1000))], t, r)
+    strict("__from_unixtime", string, from_unix),
+    strict("__from_unixtime_ms", string, |v, t, r| {
+        let mut v = v.to_vec();
+        v[0] = v[0].as_i64().map_or(Value::Null, |n| Value::int(n / 1000));
+        from_unix(&v, t, r)
     }),
     strict("sec_to_time", string, |v, _, _| {
         Ok(v[0].as_i64().map_or(Value::Null, |n| {
@@ -627,34 +683,12 @@ pub const FUNCTIONS: &[Function] = &[
         Ok(us(&v[0]).and_then(|t| format(t, &v[1].as_text().unwrap_or_default())).map_or(Value::Null, Value::Text))
     }),
     strict("convert_tz", datetime, |v, _, _| {
-        let zone = |v: &Value| {
-            let name = v.as_text().unwrap_or_default();
-            name.parse::<chrono_tz::Tz>().ok().map(Ok).or_else(|| {
-                let (sign, rest) =
-                    name.strip_prefix('+').map(|r| (1, r)).or_else(|| name.strip_prefix('-').map(|r| (-1, r)))?;
-                let (h, m) = rest.split_once(':')?;
-                Some(Err(sign * (h.parse::<i64>().ok()? * 3600 + m.parse::<i64>().ok()? * 60)))
-            })
-        };
-        let (Some(t), Some(from), Some(to)) = (us(&v[0]), zone(&v[1]), zone(&v[2])) else { return Ok(Value::Null) };
-        use chrono::{Offset as _, TimeZone as _};
-        let seconds = t.div_euclid(1_000_000);
-        let Some(naive) = chrono::DateTime::from_timestamp(seconds, 0).map(|d| d.naive_utc()) else {
+        let (Some(t), Some(from), Some(to)) = (us(&v[0]), v[1].as_text(), v[2].as_text()) else {
             return Ok(Value::Null);
         };
-        let utc = match from {
-            Ok(tz) => match tz.from_local_datetime(&naive).earliest() {
-                Some(d) => d.timestamp(),
-                None => return Ok(Value::Null),
-            },
-            Err(offset) => seconds - offset,
-        };
-        let Some(instant) = chrono::DateTime::from_timestamp(utc, 0) else { return Ok(Value::Null) };
-        let offset = match to {
-            Ok(tz) => i64::from(tz.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc()),
-            Err(o) => o,
-        };
-        Ok(Value::DateTime((utc + offset) * 1_000_000 + t.rem_euclid(1_000_000)))
+        let utc = utc_of_local(&from, t.div_euclid(1_000_000));
+        let local = utc.and_then(|utc| Some(utc + zone_offset(&to, utc)?));
+        Ok(local.map_or(Value::Null, |s| Value::DateTime(s * 1_000_000 + t.rem_euclid(1_000_000))))
     }),
     lenient("is_date_valid", boolean, |v, _, _| Ok(Value::Bool(us(&v[0]).is_some()))),
 ];

@@ -43,6 +43,23 @@ fn array_json(_: &Args<'_>) -> SqlResult<SqlType> {
     Ok(SqlType::Array(Box::new(SqlType::Json)))
 }
 
+fn array_string(_: &Args<'_>) -> SqlResult<SqlType> {
+    Ok(SqlType::Array(Box::new(SqlType::STRING)))
+}
+
+/// Members of an object by key, items of an array by place.
+fn entries(j: &Json) -> Vec<(String, Json)> {
+    match j {
+        Json::Object(m) => {
+            let mut all: Vec<(String, Json)> = m.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+            all
+        }
+        Json::Array(l) => l.iter().enumerate().map(|(i, v)| (i.to_string(), v.clone())).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Sets, inserts or replaces the value at a path.
 fn put(target: &mut Json, steps: &[Step], value: Json, insert: bool, replace: bool) {
     match steps {
@@ -138,7 +155,7 @@ fn pretty(j: &Json) -> String {
 fn indent(j: &Json, depth: usize, out: &mut String) {
     let blanks = |n: usize| "  ".repeat(n);
     match j {
-        Json::Array(items) if !items.is_empty() => {
+        Json::Array(items) => {
             out.push_str("[\n");
             for (i, item) in items.iter().enumerate() {
                 out.push_str(&blanks(depth + 1));
@@ -148,7 +165,7 @@ fn indent(j: &Json, depth: usize, out: &mut String) {
             out.push_str(&blanks(depth));
             out.push(']');
         }
-        Json::Object(map) if !map.is_empty() => {
+        Json::Object(map) => {
             out.push_str("{\n");
             for (i, (k, item)) in map.iter().enumerate() {
                 out.push_str(&blanks(depth + 1));
@@ -171,7 +188,11 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     strict("json_string", string, |v, _, _| Ok(tree(&v[0]).map_or(Value::Null, |j| Value::Text(print(&j))))),
     strict("json_pretty", string, |v, _, _| Ok(tree(&v[0]).map_or(Value::Null, |j| Value::Text(pretty(&j))))),
-    strict("json_query", json_type, |v, _, _| json_of(query(v).filter(|j| !j.is_null()))),
+    strict("json_query", json_type, |v, _, _| json_of(query(v))),
+    strict("__json_member", json_type, |v, _, _| match &v[0] {
+        Value::Json(t) if t == "null" => Ok(Value::Null),
+        other => Ok(other.clone()),
+    }),
     strict("get_json_object", string, |v, _, _| {
         Ok(query(v).as_ref().and_then(text_of).map_or(Value::Null, Value::Text))
     }),
@@ -191,7 +212,10 @@ pub const FUNCTIONS: &[Function] = &[
         Ok(Value::Bool(query(v).is_some_and(|j| !matches!(&j, Json::Array(a) if a.is_empty() && v.get(1).and_then(Value::as_text).is_some_and(|p| p.contains('*'))))))
     }),
     strict("json_length", int, |v, _, _| {
-        Ok(query(v).map_or(Value::Null, |j| {
+        if tree(&v[0]).is_none() {
+            return Ok(Value::Null);
+        }
+        Ok(query(v).map_or(Value::int(0), |j| {
             Value::int(match j {
                 Json::Array(a) => a.len() as i64,
                 Json::Object(m) => m.len() as i64,
@@ -209,11 +233,13 @@ pub const FUNCTIONS: &[Function] = &[
             _ => Value::Null,
         })
     }),
-    strict("json_each", array_json, |v, _, _| {
-        Ok(match tree(&v[0]) {
-            Some(Json::Object(m)) => Value::List(m.values().map(|j| Value::Json(print(j))).collect()),
-            _ => Value::Null,
-        })
+    strict("__json_each_keys", array_string, |v, _, _| {
+        Ok(tree(&v[0])
+            .map_or(Value::Null, |j| Value::List(entries(&j).into_iter().map(|e| Value::Text(e.0)).collect())))
+    }),
+    strict("__json_each_values", array_json, |v, _, _| {
+        let json = |j: &Json| Value::Json(print(j));
+        Ok(tree(&v[0]).map_or(Value::Null, |j| Value::List(entries(&j).iter().map(|e| json(&e.1)).collect())))
     }),
     lenient("json_object", json_type, |v, _, _| {
         let mut m = serde_json::Map::new();
@@ -229,9 +255,9 @@ pub const FUNCTIONS: &[Function] = &[
             _ => Value::Null,
         })
     }),
-    lenient("json_set", json_type, |v, _, _| if v[0].is_null() { Ok(Value::Null) } else { edit(v, true, true) }),
-    lenient("json_insert", json_type, |v, _, _| if v[0].is_null() { Ok(Value::Null) } else { edit(v, true, false) }),
-    lenient("json_replace", json_type, |v, _, _| if v[0].is_null() { Ok(Value::Null) } else { edit(v, false, true) }),
+    strict("json_set", json_type, |v, _, _| edit(v, true, true)),
+    strict("json_insert", json_type, |v, _, _| edit(v, true, false)),
+    strict("json_replace", json_type, |v, _, _| edit(v, false, true)),
     strict("json_remove", json_type, |v, _, _| {
         let Some(mut t) = tree(&v[0]) else { return Ok(Value::Null) };
         for p in &v[1..] {

@@ -4,10 +4,14 @@
 pub mod aggregate;
 pub mod arithmetic;
 pub mod array;
+pub mod bitmap;
 pub mod core;
 pub mod date;
 pub mod json;
+pub mod lambda;
+pub mod pattern;
 pub mod string;
+pub mod variable;
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -17,7 +21,7 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result as DfResult, ScalarValue, internal_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
 
 use crate::error::{SqlError, SqlResult};
@@ -28,6 +32,18 @@ use crate::value::Value;
 pub struct Args<'a> {
     pub types: &'a [SqlType],
     pub constants: &'a [Option<Value>],
+}
+
+impl Args<'_> {
+    /// The types as an error shows them: a number as written has the smallest type it fits in.
+    pub fn shown(&self) -> Vec<String> {
+        let one = |(t, c): (&SqlType, &Option<Value>)| match c {
+            Some(Value::Text(_)) if t.is_text() => "varchar".to_string(),
+            Some(v) if t.is_integer() => SqlType::of_integer(v).unwrap_or_else(|| t.clone()).signature(),
+            _ => t.signature(),
+        };
+        self.types.iter().zip(self.constants).map(one).collect()
+    }
 }
 
 pub type TypeRule = fn(&Args<'_>) -> SqlResult<SqlType>;
@@ -144,7 +160,7 @@ pub fn common_two(a: &SqlType, b: &SqlType) -> SqlType {
         }
         (Decimal(p, s), n) | (n, Decimal(p, s)) if n.is_integer() || *n == Boolean => {
             let whole = (p - s).max(digits(n));
-            Decimal((whole + s).min(38), *s)
+            Decimal((whole + s).min(if *p > 38 { 76 } else { 38 }), *s)
         }
         (x, y) if x.is_numeric() && y.is_numeric() => {
             if rank(x).max(rank(y)) >= 7 {
@@ -156,6 +172,18 @@ pub fn common_two(a: &SqlType, b: &SqlType) -> SqlType {
             }
         }
         _ => SqlType::STRING,
+    }
+}
+
+/// Whether two types have a common one that keeps their meaning: arrays meet arrays only.
+pub fn compatible(a: &SqlType, b: &SqlType) -> bool {
+    use SqlType::*;
+    match (a, b) {
+        (Null, _) | (_, Null) => true,
+        (Array(x), Array(y)) => compatible(x, y),
+        (Map(k, v), Map(l, w)) => compatible(k, l) && compatible(v, w),
+        (Struct(x), Struct(y)) => x.len() == y.len() && x.iter().zip(y).all(|(s, t)| compatible(&s.1, &t.1)),
+        (x, y) => !x.is_nested() && !y.is_nested(),
     }
 }
 
@@ -192,7 +220,8 @@ impl Hash for Udf {
 impl Udf {
     pub fn new(function: Function) -> Self {
         let volatility = if function.volatile { Volatility::Volatile } else { Volatility::Immutable };
-        Self { function, signature: Signature::user_defined(volatility) }
+        let kinds = vec![TypeSignature::UserDefined, TypeSignature::Nullary];
+        Self { function, signature: Signature::one_of(kinds, volatility) }
     }
 }
 
@@ -222,8 +251,21 @@ impl ScalarUDFImpl for Udf {
         let types: Vec<SqlType> = args.arg_fields.iter().map(|f| SqlType::of_field(f)).collect();
         let constants: Vec<Option<Value>> =
             args.scalar_arguments.iter().zip(args.arg_fields).map(|(s, f)| constant(*s, f)).collect();
-        let t = (self.function.types)(&Args { types: &types, constants: &constants })
-            .map_err(|e| datafusion::error::DataFusionError::External(Box::new(e)))?;
+        let given = Args { types: &types, constants: &constants };
+        if self.function.nulls && !self.function.volatile && types.len() < 4 {
+            // A call with too few arguments reaches for one that is not there.
+            let nothing = vec![Value::Null; types.len()];
+            let probe = || {
+                let t = (self.function.types)(&given);
+                (self.function.row)(&nothing, &types, t.as_ref().unwrap_or(&SqlType::Null)).is_ok()
+            };
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(probe)).is_err() {
+                let e = SqlError::no_function(self.function.name, &given.shown()).of_call(self.function.name);
+                return Err(e.into());
+            }
+        }
+        let t = (self.function.types)(&given)
+            .map_err(|e| datafusion::error::DataFusionError::from(e.of_call(self.function.name)))?;
         Ok(field_ref(self.function.name, &t, true))
     }
 
@@ -232,53 +274,87 @@ impl ScalarUDFImpl for Udf {
         let result_type = SqlType::of_field(&args.return_field);
         let all_constant = !self.function.volatile && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if all_constant { 1 } else { args.number_rows };
-        let arrays: Vec<ArrayRef> = args
-            .args
-            .iter()
-            .map(|a| match a {
-                ColumnarValue::Array(a) => Ok(a.clone()),
-                ColumnarValue::Scalar(s) => s.to_array_of_size(rows),
-            })
-            .collect::<DfResult<_>>()?;
-        let array = self.compute(&arrays, &types, &result_type, rows)?;
+        let array = self.compute(&args.args, &types, &result_type, rows)?;
         if all_constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+            return Ok(ColumnarValue::Scalar(one_scalar(&array)?));
         }
         Ok(ColumnarValue::Array(array))
     }
 }
 
 impl Udf {
-    fn compute(&self, arrays: &[ArrayRef], types: &[SqlType], result: &SqlType, rows: usize) -> SqlResult<ArrayRef> {
-        if let Some(column) = self.function.column
-            && let Some(array) = column(arrays, types, result)?
-        {
-            return Ok(array);
+    fn compute(&self, args: &[ColumnarValue], types: &[SqlType], result: &SqlType, rows: usize) -> DfResult<ArrayRef> {
+        if let Some(column) = self.function.column {
+            let arrays = args.iter().map(|a| a.to_array(rows)).collect::<DfResult<Vec<ArrayRef>>>()?;
+            if let Some(array) = column(&arrays, types, result)? {
+                return Ok(array);
+            }
         }
+        // Constants are read once; they may be large arrays.
+        let mut row_args: Vec<Value> = Vec::with_capacity(args.len());
+        let mut columns: Vec<(usize, &ArrayRef)> = Vec::new();
+        for (i, (arg, t)) in args.iter().zip(types).enumerate() {
+            match arg {
+                ColumnarValue::Scalar(s) => row_args.push(Value::get(&s.to_array()?, t, 0)),
+                ColumnarValue::Array(array) => {
+                    row_args.push(Value::Null);
+                    columns.push((i, array));
+                }
+            }
+        }
+        let constant_null = self.function.nulls
+            && args.iter().zip(&row_args).any(|(a, v)| matches!(a, ColumnarValue::Scalar(_)) && v.is_null());
+        // A call with too few arguments is found where the function reaches for one.
+        let one_row = |args: &[Value]| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.function.row)(args, types, result)))
+                .unwrap_or_else(|_| {
+                    let shown: Vec<String> = types.iter().map(SqlType::signature).collect();
+                    Err(SqlError::no_function(self.function.name, &shown).of_call(self.function.name))
+                })
+        };
         let mut values = Vec::with_capacity(rows);
-        let mut row_args = Vec::with_capacity(arrays.len());
         for row in 0..rows {
-            row_args.clear();
-            let mut null = false;
-            for (array, t) in arrays.iter().zip(types) {
-                if self.function.nulls && array.is_null(row) {
+            let mut null = constant_null;
+            for (i, array) in &columns {
+                if null {
+                    break;
+                }
+                if self.function.nulls && (types[*i] == SqlType::Null || array.is_null(row)) {
                     null = true;
                     break;
                 }
-                row_args.push(Value::get(array, t, row));
+                row_args[*i] = Value::get(array, &types[*i], row);
             }
-            values.push(if null { Value::Null } else { (self.function.row)(&row_args, types, result)? });
+            values.push(if null { Value::Null } else { one_row(&row_args)? });
         }
         Ok(Value::array(&values, result))
+    }
+}
+
+/// The one value of an array; nested values keep the marks of their fields.
+pub fn one_scalar(array: &ArrayRef) -> DfResult<ScalarValue> {
+    use arrow::array::AsArray;
+    match array.data_type() {
+        DataType::List(_) => Ok(ScalarValue::List(Arc::new(array.as_list::<i32>().slice(0, 1)))),
+        DataType::Map(..) => Ok(ScalarValue::Map(Arc::new(array.as_map().slice(0, 1)))),
+        DataType::Struct(_) => Ok(ScalarValue::Struct(Arc::new(array.as_struct().slice(0, 1)))),
+        _ => ScalarValue::try_from_array(array, 0),
     }
 }
 
 /// All scalar functions of ours by name.
 pub fn scalar_functions() -> HashMap<String, Arc<ScalarUDF>> {
     let mut out = HashMap::new();
-    for table in
-        [core::FUNCTIONS, arithmetic::FUNCTIONS, string::FUNCTIONS, date::FUNCTIONS, json::FUNCTIONS, array::FUNCTIONS]
-    {
+    for table in [
+        core::FUNCTIONS,
+        arithmetic::FUNCTIONS,
+        string::FUNCTIONS,
+        date::FUNCTIONS,
+        json::FUNCTIONS,
+        array::FUNCTIONS,
+        bitmap::FUNCTIONS,
+        pattern::FUNCTIONS,
+    ] {
         for function in table {
             out.insert(function.name.to_string(), Arc::new(ScalarUDF::from(Udf::new(*function))));
         }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::Digest as _;
 
 use super::{Function, bigint, binary, boolean, int, lenient, strict, string};
-use crate::error::SqlResult;
+use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
 use crate::value::Value;
 
@@ -150,6 +150,61 @@ fn hex_of(v: &[Value], types: &[SqlType], _: &SqlType) -> SqlResult<Value> {
     ok(hex::encode_upper(bytes(&v[0])))
 }
 
+fn ngram_type(name: &str, a: &super::Args<'_>) -> SqlResult<SqlType> {
+    let text = |i: usize| a.types.get(i).is_some_and(|t| t.is_text() || *t == SqlType::Null);
+    if !text(0) || !text(1) {
+        return Err(SqlError::analysis(format!(
+            "{name} function 's first parameter and second parameter must be string type"
+        )));
+    }
+    if !matches!(a.constants, [_, Some(_), Some(_)]) {
+        return Err(SqlError::analysis(format!(
+            "{name} function 's second parameter and third parameter must be constant"
+        )));
+    }
+    Ok(SqlType::Double)
+}
+
+/// Positions and lengths are INT; a larger constant is refused.
+fn text_by_int(a: &super::Args<'_>) -> SqlResult<SqlType> {
+    for v in a.constants.iter().skip(1).flatten() {
+        if let Value::Int(n) = v
+            && i32::try_from(*n).is_err()
+        {
+            return Err(SqlError::plain(format!("Cast argument {n} to int type failed.")));
+        }
+    }
+    Ok(SqlType::STRING)
+}
+
+/// The share of grams of n characters that two texts have in common.
+fn ngram(name: &str, v: &[Value], fold: bool) -> SqlResult<Value> {
+    let n = v[2].as_i64().unwrap_or(0);
+    if n <= 0 {
+        return Err(SqlError::plain(format!("{name} function's third parameter must be a positive number")));
+    }
+    let text = |v: &Value| if fold { t(v).to_lowercase() } else { t(v) };
+    let grams = |s: String| -> Vec<Vec<u8>> { s.into_bytes().windows(n as usize).map(<[u8]>::to_vec).collect() };
+    let (haystack, needle) = (grams(text(&v[0])), grams(text(&v[1])));
+    if haystack.is_empty() || needle.is_empty() {
+        return Ok(Value::Double(0.0));
+    }
+    let mut counts: std::collections::HashMap<&[u8], i64> = std::collections::HashMap::new();
+    for g in &needle {
+        *counts.entry(g).or_default() += 1;
+    }
+    let mut same = 0;
+    for g in &haystack {
+        if let Some(c) = counts.get_mut(g.as_slice())
+            && *c > 0
+        {
+            *c -= 1;
+            same += 1;
+        }
+    }
+    Ok(Value::Double(f64::from(same as f32 / needle.len() as f32)))
+}
+
 pub const FUNCTIONS: &[Function] = &[
     strict("concat", string, |v, _, _| ok(v.iter().map(t).collect::<String>())),
     lenient("concat_ws", string, |v, _, _| {
@@ -176,15 +231,15 @@ pub const FUNCTIONS: &[Function] = &[
     strict("length", int, |v, _, _| Ok(Value::int(bytes(&v[0]).len() as i64))),
     strict("char_length", int, |v, _, _| Ok(Value::int(t(&v[0]).chars().count() as i64))),
     strict("bit_length", int, |v, _, _| Ok(Value::int(bytes(&v[0]).len() as i64 * 8))),
-    strict("substr", string, substr),
-    strict("left", string, |v, a, r| substr(&[v[0].clone(), Value::int(1), v[1].clone()], a, r)),
-    strict("strleft", string, |v, a, r| substr(&[v[0].clone(), Value::int(1), v[1].clone()], a, r)),
-    strict("right", string, |v, _, _| {
+    strict("substr", text_by_int, substr),
+    strict("left", text_by_int, |v, a, r| substr(&[v[0].clone(), Value::int(1), v[1].clone()], a, r)),
+    strict("strleft", text_by_int, |v, a, r| substr(&[v[0].clone(), Value::int(1), v[1].clone()], a, r)),
+    strict("right", text_by_int, |v, _, _| {
         let chars: Vec<char> = t(&v[0]).chars().collect();
         let n = (v[1].as_i64().unwrap_or(0).max(0) as usize).min(chars.len());
         ok(chars[chars.len() - n..].iter().collect::<String>())
     }),
-    strict("strright", string, |v, _, _| {
+    strict("strright", text_by_int, |v, _, _| {
         let chars: Vec<char> = t(&v[0]).chars().collect();
         let n = (v[1].as_i64().unwrap_or(0).max(0) as usize).min(chars.len());
         ok(chars[chars.len() - n..].iter().collect::<String>())
@@ -231,7 +286,12 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     strict("starts_with", boolean, |v, _, _| Ok(Value::Bool(t(&v[0]).starts_with(&t(&v[1]))))),
     strict("ends_with", boolean, |v, _, _| Ok(Value::Bool(t(&v[0]).ends_with(&t(&v[1]))))),
-    strict("null_or_empty", boolean, |v, _, _| Ok(Value::Bool(t(&v[0]).is_empty()))),
+    lenient("null_or_empty", boolean, |v, _, _| {
+        Ok(Value::Bool(match &v[0] {
+            Value::Null => true,
+            other => t(other).is_empty(),
+        }))
+    }),
     strict("append_trailing_char_if_absent", string, |v, _, _| {
         let (s, c) = (t(&v[0]), t(&v[1]));
         if c.chars().count() != 1 {
@@ -332,6 +392,12 @@ pub const FUNCTIONS: &[Function] = &[
     strict("regexp_count", bigint, |v, _, _| {
         Ok(regex(&t(&v[1])).map_or(Value::Null, |r| Value::int(r.find_iter(&t(&v[0])).count() as i64)))
     }),
+    strict("ngram_search", |a| ngram_type("ngram_search", a), |v, _, _| ngram("ngram_search", v, false)),
+    strict(
+        "ngram_search_case_insensitive",
+        |a| ngram_type("ngram_search_case_insensitive", a),
+        |v, _, _| ngram("ngram_search_case_insensitive", v, true),
+    ),
     strict("money_format", string, money),
     strict("hex", string, hex_of),
     strict("unhex", string, |v, _, _| {
@@ -341,6 +407,7 @@ pub const FUNCTIONS: &[Function] = &[
     strict("to_binary", binary, |v, _, _| {
         Ok(match v.get(1).map_or("hex".to_string(), |f| t(f).to_lowercase()).as_str() {
             "hex" => hex::decode(t(&v[0])).map_or(Value::Null, Value::Bytes),
+            "encode64" if t(&v[0]).is_empty() => Value::Null,
             "encode64" => BASE64.decode(t(&v[0])).map_or(Value::Null, Value::Bytes),
             _ => Value::Bytes(bytes(&v[0])),
         })

@@ -1,0 +1,63 @@
+//! Where in a statement an error is: StarRocks says from which line and column to which.
+
+use sqlparser::tokenizer::Token;
+
+use super::lexer::{Lexeme, statements};
+use crate::error::SqlError;
+
+/// The error with the place of the call it is about.
+pub fn placed(mut e: SqlError, statement: &str) -> SqlError {
+    let Some(function) = e.about else { return e };
+    for kind in ["Getting analyzing error", "Getting syntax error"] {
+        let Some(rest) = e.message.strip_prefix(kind).filter(|r| r.starts_with(". Detail message:")) else { continue };
+        let Some((from, to)) = call(function, statement) else { continue };
+        e.message = format!("{kind} from {} to {}{rest}", shown(statement, from), shown(statement, to));
+        break;
+    }
+    e
+}
+
+/// First and last byte of the first call of a function.
+fn call(function: &str, statement: &str) -> Option<(usize, usize)> {
+    let tokens: Vec<Lexeme> = statements(statement).ok()?.into_iter().next()?.1;
+    let at = tokens.windows(2).position(|w| {
+        w[1].token == Token::LParen && matches!(&w[0].token, Token::Word(x) if x.value.eq_ignore_ascii_case(function))
+    })?;
+    let mut depth = 0;
+    for t in &tokens[at + 1..] {
+        match t.token {
+            Token::LParen => depth += 1,
+            Token::RParen => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some((tokens[at].start, t.start));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// `line 1, column 7`: lines from 1, columns from 0.
+pub fn shown(statement: &str, at: usize) -> String {
+    let before = statement.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+    format!("line {line}, column {column}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_about_a_call_names_its_place() {
+        let e = SqlError::analysis("no").of_call("array_sort");
+        let e = placed(e, "select 1,\n  Array_Sort(f(x), 2) from t");
+        assert_eq!(
+            e.message,
+            "Getting analyzing error from line 2, column 2 to line 2, column 20. Detail message: no."
+        );
+    }
+}
