@@ -246,6 +246,10 @@ impl Running<'_> {
             }
             CdcEvent::Schema(change) => {
                 let changes = self.flow.schema_change(change)?;
+                for ignored in self.flow.operator().take_ignored() {
+                    let ignored = crate::print::schema_change(&ignored);
+                    (self.protocol.options.note)(format!("Ignored schema change {ignored}."));
+                }
                 self.apply(changes, before.take()).await
             }
             CdcEvent::Rows { table, rows } => {
@@ -290,11 +294,15 @@ impl Running<'_> {
             match self.job.sink.apply(&change, known.as_ref()).await? {
                 Applied::Done => self.flow.operator().applied(&change)?,
                 Applied::Unsupported(why) if self.flow.operator().tolerates_unsupported() => {
-                    (self.protocol.options.note)(format!("table {table} keeps its shape: {why}"));
+                    let change = crate::print::schema_change(&change);
+                    (self.protocol.options.note)(format!(
+                        "Failed to apply schema change {change}, but keeps running in tolerant mode. Caused by: {why}"
+                    ));
                 }
                 Applied::Unsupported(why) => {
-                    return Err(Error::data(format!("Failed to apply schema change event. Table {table}: {why}"))
-                        .with_source(Error::data(crate::print::schema_change(&change))));
+                    return Err(Error::data("Failed to apply schema change event.")
+                        .with_source(format!("{why}, when applying {}", crate::print::schema_change(&change)))
+                        .with_hint("schema.change.behavior: try_evolve leaves out what the server refuses"));
                 }
             }
         }

@@ -46,6 +46,8 @@ pub struct SchemaOperator {
     accepted: Vec<SchemaChangeKind>,
     zone: Tz,
     state: SchemaState,
+    /// What the include and exclude lists kept from the sinks since somebody asked.
+    ignored: Vec<SchemaChange>,
 }
 
 impl SchemaOperator {
@@ -56,7 +58,7 @@ impl SchemaOperator {
         zone: Tz,
         state: SchemaState,
     ) -> Self {
-        Self { router, behavior, accepted, zone, state }
+        Self { router, behavior, accepted, zone, state, ignored: Vec::new() }
     }
 
     pub fn state(&self) -> &SchemaState {
@@ -82,7 +84,11 @@ impl SchemaOperator {
         self.state.upstream.insert(table.clone(), after);
         let mut changes = Vec::new();
         for sink in self.router.route(&table)? {
-            changes.extend(self.sink_changes(&sink, change)?);
+            let normalized = self.sink_changes(&sink, change)?;
+            let (accepted, ignored) =
+                normalized.into_iter().partition::<Vec<_>, _>(|change| self.accepted.contains(&change.kind()));
+            changes.extend(accepted);
+            self.ignored.extend(ignored);
         }
         if matches!(change, SchemaChange::DropTable { .. }) {
             self.state.upstream.shift_remove(&table);
@@ -113,7 +119,7 @@ impl SchemaOperator {
                 merged.map(|merged| difference(sink, current, &merged)).unwrap_or_default()
             }
         };
-        normalize(current, raw, self.behavior, &self.accepted)
+        normalize(current, raw, self.behavior, &SchemaChangeKind::ALL)
     }
 
     /// The source tables that feed a sink table.
@@ -140,6 +146,11 @@ impl SchemaOperator {
             }
         }
         Ok(())
+    }
+
+    /// Changes that the include and exclude lists kept from the sinks since the last call.
+    pub fn take_ignored(&mut self) -> Vec<SchemaChange> {
+        std::mem::take(&mut self.ignored)
     }
 
     /// Whether the job goes on when a sink does not support a change.

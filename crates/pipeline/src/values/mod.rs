@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde_json::Value as Node;
 use starweir_engine::status::TableCounters;
 use starweir_engine::{
@@ -175,6 +176,8 @@ pub type Line = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct ValuesSink {
     print: Option<Line>,
     refuse_changes: bool,
+    /// By table, whatever shape it has.
+    counters: Mutex<BTreeMap<TableId, Arc<TableCounters>>>,
 }
 
 impl ValuesSink {
@@ -183,6 +186,7 @@ impl ValuesSink {
         Ok(Self {
             print: options.bool("print.enabled").unwrap_or(true).then_some(line),
             refuse_changes: options.bool("error.on.schema.change").unwrap_or(false),
+            counters: Mutex::default(),
         })
     }
 }
@@ -194,11 +198,17 @@ impl CdcSink for ValuesSink {
     }
 
     fn table(&self, table: &TableId, schema: &TableSchema) -> Result<Arc<dyn Sink>> {
+        let counters = self
+            .counters
+            .lock()
+            .entry(table.clone())
+            .or_insert_with(|| TableCounters::named(table.to_string()))
+            .clone();
         Ok(Arc::new(PrintedTable {
             table: table.clone(),
             schema: schema.clone(),
             print: self.print.clone(),
-            counters: TableCounters::named(table.to_string()),
+            counters,
         }))
     }
 

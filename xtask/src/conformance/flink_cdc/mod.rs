@@ -4,6 +4,7 @@
 //! layout is taken.
 
 mod definitions;
+mod e2e;
 mod evolution;
 mod mysql_ddl;
 mod notation;
@@ -63,5 +64,6 @@ pub fn run(directory: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> 
     transform::run(directory, filter, &mut cases)?;
     mysql_ddl::run(directory, filter, &mut cases)?;
     types::run(directory, filter, &mut cases)?;
+    e2e::run(directory, filter, &mut cases)?;
     Ok(cases)
 }

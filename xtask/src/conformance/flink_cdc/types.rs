@@ -77,8 +77,8 @@ fn type_name(json: &Json) -> anyhow::Result<Outcome> {
 }
 
 /// A MySQL server for the cases; stopped when dropped, if we started it.
-struct Server {
-    url: String,
+pub struct Server {
+    pub url: String,
     started: Option<(PathBuf, tempfile::TempDir)>,
 }
 
@@ -91,7 +91,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    fn start(cases: &Path) -> Result<Self, String> {
+    pub fn start(cases: &Path) -> Result<Self, String> {
         if let Ok(url) = std::env::var("STARWEIR_TEST_MYSQL") {
             return Ok(Self { url, started: None });
         }
@@ -109,7 +109,7 @@ impl Server {
         if output.status.success() { Ok(server) } else { Err("the MySQL server did not start".into()) }
     }
 
-    async fn connect(&self) -> anyhow::Result<Conn> {
+    pub async fn connect(&self) -> anyhow::Result<Conn> {
         let mut conn = Conn::new(Opts::from_url(&self.url)?).await?;
         // The recorded tests run on servers that let zero dates in.
         conn.query_drop("SET SESSION sql_mode = '', time_zone = '+00:00'").await?;
