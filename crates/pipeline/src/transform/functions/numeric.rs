@@ -91,9 +91,10 @@ fn round(args: Args<'_, '_>, _: &Env) -> Result<Value> {
     }
     let Some(number) = Digits::parse(&cast::text(given)) else { return Ok(given.clone()) };
     let rounded = number.with_scale(digits);
+    // Java rounds through decimals, which have no -0.0.
     Ok(match given {
-        Value::Float(_) => Value::Float(rounded.text().parse().unwrap_or(f32::NAN)),
-        Value::Double(_) => Value::Double(rounded.text().parse().unwrap_or(f64::NAN)),
+        Value::Float(_) => Value::Float(rounded.text().parse().unwrap_or(f32::NAN) + 0.0),
+        Value::Double(_) => Value::Double(rounded.text().parse().unwrap_or(f64::NAN) + 0.0),
         Value::Decimal(given) => {
             // More digits than there are stay what they are.
             if digits >= i64::from(given.scale) {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use starweir_model::{DataType, Error, LogicalType as L, Result, Value};
 use starweir_sql::java::Regex;
 
+use super::super::errors::private;
 use super::super::node::{Env, as_i64};
 use super::{Args, Function, Want, int_type, string, text, text_type, value};
 
@@ -180,7 +181,7 @@ fn substr(args: Args<'_, '_>, _: &Env) -> Result<Value> {
 pub(in super::super) fn like(args: Args<'_, '_>, _: &Env) -> Result<Value> {
     let pattern = text(args, 1);
     let regex = compiled(pattern)
-        .ok_or_else(|| Error::data(format!("the pattern '{pattern}' of LIKE is no regular expression")))?;
+        .ok_or_else(|| Error::data(format!("the pattern '{}' of LIKE is no regular expression", private(pattern))))?;
     Ok(Value::Boolean(regex.is_match(text(args, 0))?))
 }
 
