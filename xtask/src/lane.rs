@@ -1,10 +1,12 @@
 //! The lane with real clients: what a stranger would point at our warehouse, and the real Java connector.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use starweir_testkit::{Kafka, Server, free_port};
+use starweir_testkit::{Kafka, Server, free_port, wait_until};
 
 use crate::binary;
 use crate::chaos::produce;
@@ -39,6 +41,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("PyMySQL", pymysql),
     ("curl loads as StarRocks' manual writes them", curl),
     ("examples of the client crate", client_examples),
+    ("the MySQL guide's pipeline on a real MariaDB, changed while it runs", from_mysql),
     ("the README's script against real Kafka and a warehouse over the wire, by two --sets", two_sets),
     ("real Java connector, V1", |p| java_connector(p, "V1", "at-least-once")),
     ("real Java connector, V2", |p| java_connector(p, "V2", "at-least-once")),
@@ -310,4 +313,104 @@ fn java_connector(place: &Place, version: &str, semantic: &str) -> Result<Outcom
         &mariadb(place, &format!("SELECT COUNT(*) AS n, SUM(id) AS s FROM java.{table}"))?,
         &["n\ts\n10000\t50005000"],
     )
+}
+
+/// The guide's example: two databases of a real MariaDB into one, a changed shape included; the tables printed at the
+/// end are those of the guide.
+fn from_mysql(place: &Place) -> Result<Outcome> {
+    if Command::new("mariadbd").arg("--version").output().is_err() && !Path::new("/usr/sbin/mariadbd").is_file() {
+        return Ok(Outcome::Skipped("no MariaDB server (Debian: mariadb-server)".into()));
+    }
+    let folder = place.folder.join("from-mysql");
+    let port = free_port()?;
+    let services = |action: &str| -> Result<()> {
+        let port = port.to_string();
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["services", "mariadb", action, "--port", &port]).arg("--dir").arg(&folder).stdout(Stdio::null());
+        if !command.status()?.success() {
+            bail!("MariaDB could not be brought {action}");
+        }
+        Ok(())
+    };
+    services("up")?;
+    let ran = follow_mysql(place, port);
+    services("down")?;
+    ran.map(|()| Outcome::Passed)
+}
+
+fn follow_mysql(place: &Place, port: u16) -> Result<()> {
+    let sql = |file: &str| -> Result<()> {
+        let script = std::fs::File::open(binary::root().join("examples/mysql").join(file))?;
+        let status = Command::new("mariadb")
+            .args(["--no-defaults", "-h127.0.0.1", "-uroot", "-proot", &format!("-P{port}")])
+            .stdin(script)
+            .status()?;
+        if !status.success() {
+            bail!("{file} failed");
+        }
+        Ok(())
+    };
+    sql("shop.sql")?;
+    let set = format!("source.port={port}");
+    let mut child = Command::new(&place.binary)
+        .current_dir(binary::root())
+        .args(["run", "examples/mysql/pipeline.yaml", "--local", "--metrics", "127.0.0.1:0"])
+        .args(["--set", &set, "--set", "execution.checkpointing.interval=500ms"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // The address of the metrics is the first thing said; they tell when rows are committed.
+    let mut said = BufReader::new(child.stderr.take().context("no standard error")?);
+    let mut line = String::new();
+    let address = loop {
+        line.clear();
+        if said.read_line(&mut line)? == 0 {
+            bail!("the pipeline ended: {}", child.wait()?);
+        }
+        if let Some((_, rest)) = line.split_once("http://") {
+            break rest.trim().trim_end_matches("/metrics").to_owned();
+        }
+    };
+    let drain = std::thread::spawn(move || {
+        let mut rest = String::new();
+        let _ = said.read_to_string(&mut rest);
+        rest
+    });
+    let rows = |wanted: f64| {
+        wait_until("rows of the pipeline", Duration::from_secs(60), || {
+            let text = http_get(&address, "/metrics")?;
+            let sum: f64 = text
+                .lines()
+                .filter(|l| l.starts_with("starweir_sink_rows_total"))
+                .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum();
+            Ok(sum >= wanted)
+        })
+    };
+    rows(5.0)?;
+    sql("changes.sql")?;
+    rows(11.0)?;
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status()?;
+    let output = child.wait_with_output()?;
+    let told = drain.join().unwrap_or_default();
+    if !interrupted.success() || !output.status.success() {
+        bail!("the pipeline ended with {}: {told}", output.status);
+    }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let guide = std::fs::read_to_string(binary::root().join("docs/guides/from-mysql.md"))?;
+    if let Some(line) = printed.lines().find(|l| l.starts_with('|') && !guide.contains(l)) {
+        bail!("the guide shows another output; this line is not in it:\n{line}\nall:\n{printed}");
+    }
+    if !printed.contains("ods.orders: 4 rows") {
+        bail!("rows are missing:\n{printed}\n{told}");
+    }
+    Ok(())
+}
+
+fn http_get(address: &str, path: &str) -> Result<String> {
+    let mut stream = std::net::TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
 }
