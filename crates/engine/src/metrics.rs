@@ -21,7 +21,7 @@ const fn metric(name: &'static str, kind: &'static str, labels: &'static [&'stat
 }
 
 /// Every metric a job serves; the reference page is made from it.
-pub const METRICS: [Metric; 21] = [
+pub const METRICS: [Metric; 27] = [
     metric("starweir_job_up", "gauge", &[], "1 while the job runs"),
     metric("starweir_job_started_seconds", "gauge", &[], "When the process started the job, seconds since 1970"),
     metric("starweir_epoch", "gauge", &[], "Number of the last committed epoch"),
@@ -35,6 +35,12 @@ pub const METRICS: [Metric; 21] = [
     metric("starweir_source_errors_total", "counter", &["table"], "Messages skipped because they could not be decoded"),
     metric("starweir_source_lag", "gauge", &["table", "split"], "Messages (Kafka) or bytes (files) still to read"),
     metric("starweir_source_watermark_seconds", "gauge", &["table"], "Event-time watermark, seconds since 1970"),
+    metric("starweir_capture_lag_seconds", "gauge", &[], "Pipelines: time between a change's commit and its arrival here"),
+    metric("starweir_capture_lag_bytes", "gauge", &[], "Pipelines: bytes of the server's log still to read"),
+    metric("starweir_capture_retained_bytes", "gauge", &[], "Pipelines: bytes of log the server keeps for this capture"),
+    metric("starweir_capture_snapshot", "gauge", &["table"], "Pipelines: 1 while the table's snapshot is being read"),
+    metric("starweir_capture_chunks_done", "gauge", &["table"], "Pipelines: chunks of the snapshot that are read"),
+    metric("starweir_capture_chunks", "gauge", &["table"], "Pipelines: chunks of the snapshot in all, 0 when not known"),
     metric("starweir_sink_rows_total", "counter", &["table"], "Rows sent: upserts and deletes"),
     metric("starweir_sink_upserts_total", "counter", &["table"], "Rows inserted or replaced"),
     metric("starweir_sink_deletes_total", "counter", &["table"], "Rows deleted"),
@@ -88,6 +94,26 @@ pub fn render(status: &JobStatus, up: bool) -> String {
                         }
                     }
                 }
+            }
+            name if name.starts_with("starweir_capture_") => {
+                let Some(capture) = status.capture.lock().clone() else { continue };
+                let whole = match name {
+                    "starweir_capture_lag_seconds" => capture.lag.milliseconds.map(|ms| ms as f64 / 1e3),
+                    "starweir_capture_lag_bytes" => capture.lag.bytes.map(|bytes| bytes as f64),
+                    "starweir_capture_retained_bytes" => capture.lag.retained_bytes.map(|bytes| bytes as f64),
+                    _ => {
+                        for progress in &capture.tables {
+                            let value = match name {
+                                "starweir_capture_snapshot" => u64::from(progress.phase == "snapshot"),
+                                "starweir_capture_chunks_done" => progress.chunks_done,
+                                _ => progress.chunks,
+                            };
+                            sample(&format!(",table=\"{}\"", escape(&progress.table.to_string())), value as f64);
+                        }
+                        None
+                    }
+                };
+                whole.into_iter().for_each(|value| sample("", value));
             }
             name => {
                 for counters in &status.tables() {

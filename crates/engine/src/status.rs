@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use starweir_model::SplitId;
 
+use crate::cdc::{CaptureLag, TableProgress};
+
 /// Counters of one source table.
 #[derive(Debug, Default)]
 pub struct SourceCounters {
@@ -81,6 +83,13 @@ impl TableCounters {
     }
 }
 
+/// A pipeline's capture as its reader last described it.
+#[derive(Debug, Clone, Default)]
+pub struct CaptureStatus {
+    pub lag: CaptureLag,
+    pub tables: Vec<TableProgress>,
+}
+
 /// A job as seen from outside while it runs.
 #[derive(Debug, Default)]
 pub struct JobStatus {
@@ -89,6 +98,8 @@ pub struct JobStatus {
     pub sources: Vec<Arc<SourceCounters>>,
     /// A pipeline's tables come as they are seen.
     pub tables: Mutex<Vec<Arc<TableCounters>>>,
+    /// Where a pipeline's capture stands; None for scripts and before the first poll.
+    pub capture: Mutex<Option<CaptureStatus>>,
     /// The last epoch that was committed.
     pub epoch: AtomicU64,
     /// Epochs committed by this process.

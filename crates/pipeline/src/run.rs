@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use starweir_engine::manifest::{Manifest, SourceState};
 use starweir_engine::protocol::{Attempt, Protocol, Sinks, run_attempts};
 use starweir_engine::run::FIRST_CUT_AFTER;
-use starweir_engine::status::SourceCounters;
+use starweir_engine::status::{CaptureStatus, SourceCounters};
 use starweir_engine::{
     Applied, CdcEvent, CdcReader, CdcSink, CdcSource, CheckpointStore, Chunk, Encoder, EpochStep, JobEnd, JobStatus,
     RunOptions, Sink, SinkContext, Token,
@@ -43,6 +43,9 @@ const QUEUE_CHUNKS: usize = 8;
 const POLL_WAIT: Duration = Duration::from_millis(20);
 /// An epoch ends early when it has read so much: bounds what a restart repeats and what one transaction loads.
 const EPOCH_BYTES_MAX: u64 = 1 << 30;
+
+/// How often the capture is asked where it stands.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Makes the flow of an attempt from the schemas that were saved.
 pub type FlowFactory = Arc<dyn Fn(SchemaState) -> Result<Flow> + Send + Sync>;
@@ -208,6 +211,7 @@ impl Running<'_> {
         let interval = options.checkpoint_interval;
         let mut next_cut = Instant::now() + interval.min(FIRST_CUT_AFTER);
         let mut boundary = true;
+        let mut next_look = Instant::now();
         loop {
             if stop.level() > 1 {
                 return Ok(JobEnd::Abandoned);
@@ -224,6 +228,11 @@ impl Running<'_> {
             let wait = next_cut.saturating_duration_since(Instant::now()).min(POLL_WAIT);
             let polled = self.reader.poll(wait).await?;
             boundary = polled.boundary;
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + LOOK_INTERVAL;
+                *self.protocol.status.capture.lock() =
+                    Some(CaptureStatus { lag: self.reader.lag(), tables: self.reader.progress() });
+            }
             self.read_bytes += polled.bytes;
             let counters = &self.protocol.status.sources[0];
             counters.bytes.fetch_add(polled.bytes, Ordering::Relaxed);

@@ -100,6 +100,15 @@ fn line(status: &JobStatus, rows: u64, rate: f64, bounded: bool) -> String {
             text.push_str(&format!(" [{}]", splits.join(", ")));
         }
     }
+    if let Some(capture) = status.capture.lock().as_ref() {
+        if let Some(ms) = capture.lag.milliseconds {
+            text.push_str(&format!(", {:.1} s behind", ms as f64 / 1e3));
+        }
+        let reading = capture.tables.iter().filter(|t| t.phase == "snapshot").count();
+        if reading > 0 {
+            text.push_str(&format!(", snapshot of {reading} of {} tables", capture.tables.len()));
+        }
+    }
     let restarts = status.restarts.load(Relaxed);
     if restarts > 0 {
         text.push_str(&format!(", {restarts} restarts"));

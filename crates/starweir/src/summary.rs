@@ -16,6 +16,9 @@ pub struct Summary {
     pub sources: Vec<SourceSummary>,
     pub tables: Vec<TableSummary>,
     pub elapsed_ms: u64,
+    /// Pipelines: where each captured table stands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub captured: Vec<CapturedSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_visible_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +42,15 @@ pub struct TableSummary {
     pub loads: u64,
     pub transactions: u64,
     pub bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CapturedSummary {
+    pub table: String,
+    /// `snapshot` or `streaming`.
+    pub phase: &'static str,
+    pub chunks_done: u64,
+    pub chunks: u64,
 }
 
 impl Summary {
@@ -76,6 +88,15 @@ impl Summary {
                 })
                 .collect(),
             elapsed_ms,
+            captured: (status.capture.lock().iter())
+                .flat_map(|capture| &capture.tables)
+                .map(|t| CapturedSummary {
+                    table: t.table.to_string(),
+                    phase: t.phase,
+                    chunks_done: t.chunks_done,
+                    chunks: t.chunks,
+                })
+                .collect(),
             first_visible_ms: first.map(|ms| ms.saturating_sub(process_started_ms).max(0) as u64),
             error,
         }
