@@ -17,7 +17,6 @@ mod evolve;
 mod functions;
 mod interval;
 mod literal;
-mod matching;
 mod node;
 mod projection;
 mod rule;

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use starweir_model::{DataType, Error, Result};
+use starweir_model::{DataType, Error, Result, Selector};
 use starweir_sql::ast::{Expr, ExprKind};
 use starweir_sql::{Diagnostic, parse_expression, parse_projection, with_room};
 
 use super::bind::metadata_column;
-use super::matching::Selector;
+
 use super::rule::TransformRule;
 use super::udf::Udf;
 
@@ -68,7 +68,7 @@ impl Rule {
             check_functions(expr, udfs).map_err(about)?;
         }
         Ok(Self {
-            selector: Selector::new(&rule.source_table)?,
+            selector: Selector::parse(&rule.source_table)?,
             projection: items,
             filter: parsed,
             filter_text: filter.unwrap_or_default().to_owned(),
