@@ -141,6 +141,10 @@ impl MySqlReader {
                 let gtid = events::maria_gtid(data).ok_or_else(damaged)?;
                 let id = TransactionId::Maria { domain: gtid.domain, server: header.server_id(), number: gtid.number };
                 self.log.begin(id, event, !gtid.standalone);
+                if let (Some(open), Some(xa)) = (&mut self.log.open, gtid.xa) {
+                    open.xa = Some(xa);
+                    self.xa_rows.clear();
+                }
                 Ok(None)
             }
             types::QUERY | types::MARIADB_QUERY_COMPRESSED => {

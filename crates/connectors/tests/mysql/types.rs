@@ -76,7 +76,7 @@ const TYPES: &[(&str, &str, &[&str])] = &[
     ("", "LONGBLOB", &["REPEAT(x'ab', 70000)"]),
     ("", "ENUM('red','it''s','ü')", &["'red'", "'it''s'", "'ü'", "''"]),
     ("", "ENUM('a','b') CHARACTER SET latin1", &["'b'"]),
-    ("", "SET('a','b','c,')", &["''", "'a'", "'a,b'"]),
+    ("", "SET('a','b','c d')", &["''", "'a'", "'a,b'"]),
     ("", "POINT", &["ST_GeomFromText('POINT(1.5 -2)')"]),
     (
         "",
