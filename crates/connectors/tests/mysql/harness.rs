@@ -59,6 +59,7 @@ impl Server {
             ("tables", tables),
             ("server-id", "5400-65000"),
         ];
+        given.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
         given.extend(more);
         mysql_source(given, Arc::new(SystemClock), seed).unwrap_or_else(|errors| panic!("{errors:?}"))
     }
@@ -66,7 +67,17 @@ impl Server {
     pub async fn pipe(&self, tables: &str, more: &[(&str, &str)]) -> Pipe {
         let source = self.source(tables, more);
         let reader = source.open(None).await.unwrap_or_else(|e| panic!("{}", e.chain()));
-        Pipe { source, reader, model: Model::default(), saved: None, versions: None, log: Vec::new(), finished: false }
+        Pipe {
+            source,
+            reader,
+            model: Model::default(),
+            saved: None,
+            versions: None,
+            log: Vec::new(),
+            finished: false,
+            count_rows: false,
+            rows_added: 0,
+        }
     }
 }
 
@@ -81,6 +92,9 @@ pub struct Pipe {
     /// Schema changes seen, in order.
     pub log: Vec<SchemaChange>,
     pub finished: bool,
+    /// Count the rows added; for tables without a key.
+    pub count_rows: bool,
+    pub rows_added: u64,
 }
 
 impl Pipe {
@@ -92,6 +106,11 @@ impl Pipe {
         for event in polled.events {
             if let CdcEvent::Schema(change) = &event {
                 self.log.push(change.clone());
+            }
+            if let CdcEvent::Rows { rows: TableRows::Columns { changes, .. }, .. } = &event
+                && self.count_rows
+            {
+                self.rows_added += (0..changes.rows()).filter(|i| changes.kinds.at(*i).is_addition()).count() as u64;
             }
             self.model.apply(event, self.versions);
         }
