@@ -77,6 +77,7 @@ impl Server {
             finished: false,
             count_rows: false,
             rows_added: 0,
+            bytes: 0,
         }
     }
 }
@@ -95,6 +96,8 @@ pub struct Pipe {
     /// Count the rows added; for tables without a key.
     pub count_rows: bool,
     pub rows_added: u64,
+    /// Read by the last poll.
+    bytes: u64,
 }
 
 impl Pipe {
@@ -102,6 +105,7 @@ impl Pipe {
     pub async fn step(&mut self, wait: Duration) -> bool {
         let polled = self.reader.poll(wait).await.unwrap_or_else(|e| panic!("{}", e.chain()));
         self.finished = polled.finished;
+        self.bytes = polled.bytes;
         let came = !polled.events.is_empty();
         for event in polled.events {
             if let CdcEvent::Schema(change) = &event {
@@ -130,7 +134,9 @@ impl Pipe {
         let mut quiet = 0;
         while quiet < 3 || self.snapshotting() {
             assert!(Instant::now() < limit, "the capture does not come to rest");
-            quiet = if self.step(Duration::from_millis(150)).await { 0 } else { quiet + 1 };
+            let came = self.step(Duration::from_millis(150)).await;
+            // A poll that passes over much of the log comes back empty, but it has read.
+            quiet = if came || self.bytes > 0 { 0 } else { quiet + 1 };
             if self.finished {
                 return;
             }

@@ -58,6 +58,7 @@ async fn captures_begin_where_they_are_told() {
         }
         conn.query_drop("INSERT INTO t VALUES (3)").await.unwrap();
         for (mode, pipe, expected) in &mut pipes {
+            eprintln!("{} {mode}", server.name);
             if !pipe.finished {
                 pipe.settle().await;
                 pipe.restart().await;
