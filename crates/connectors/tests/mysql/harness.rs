@@ -37,6 +37,12 @@ impl Server {
         conn
     }
 
+    /// Whether transactions have GTIDs; MariaDB's always do.
+    pub async fn has_gtids(&self, conn: &mut Conn) -> bool {
+        let mode: Option<String> = conn.query_first("SELECT @@GLOBAL.gtid_mode").await.unwrap_or(Some("ON".into()));
+        mode.is_some_and(|m| m == "ON")
+    }
+
     /// A database of this name, empty.
     pub async fn fresh(&self, database: &str) -> Conn {
         let mut conn = self.connect().await;

@@ -9,6 +9,9 @@ use starweir_model::ErrorKind;
 
 use super::harness::{Chance, servers, truth};
 
+/// A startup mode, its further options, and the keys that come.
+type Mode<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
+
 const NEW: (&str, &str) = ("scan.binlog.newly-added-table.enabled", "true");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,6 +25,7 @@ async fn captures_begin_where_they_are_told() {
         let status = if server.name == "mysql" { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
         let row: mysql_async::Row = conn.query_first(status).await.unwrap().unwrap();
         let (file, position): (String, u64) = (row.get(0).unwrap(), row.get(1).unwrap());
+        let with_gtids = server.has_gtids(&mut conn).await;
         let gtids: String = match server.name {
             "mysql" => conn.query_first("SELECT @@GLOBAL.gtid_executed").await.unwrap().unwrap(),
             _ => conn.query_first(format!("SELECT BINLOG_GTID_POS('{file}', {position})")).await.unwrap().unwrap(),
@@ -30,7 +34,7 @@ async fn captures_begin_where_they_are_told() {
         let now: u64 = conn.query_first("SELECT UNIX_TIMESTAMP() * 1000").await.unwrap().unwrap();
         conn.query_drop("INSERT INTO t VALUES (2)").await.unwrap();
         let (position, now) = (position.to_string(), now.to_string());
-        let modes: [(&str, &[(&str, &str)], &[&str]); 6] = [
+        let modes: [Mode<'_>; 6] = [
             ("initial", &[], &["1", "2", "3"]),
             ("latest-offset", &[], &["3"]),
             ("timestamp", &[("scan.startup.timestamp-millis", &now)], &["2", "3"]),
@@ -44,6 +48,9 @@ async fn captures_begin_where_they_are_told() {
         ];
         let mut pipes = Vec::new();
         for (mode, more, expected) in modes {
+            if !with_gtids && more.iter().any(|(name, _)| name.ends_with("gtid-set")) {
+                continue;
+            }
             let mut options = vec![("scan.startup.mode", mode)];
             options.extend(more);
             let mut pipe = server.pipe(&format!("{db}.t"), &options).await;
@@ -58,7 +65,6 @@ async fn captures_begin_where_they_are_told() {
         }
         conn.query_drop("INSERT INTO t VALUES (3)").await.unwrap();
         for (mode, pipe, expected) in &mut pipes {
-            eprintln!("{} {mode}", server.name);
             if !pipe.finished {
                 pipe.settle().await;
                 pipe.restart().await;
@@ -154,7 +160,8 @@ async fn compressed_and_partial_and_tagged_transactions_are_understood() {
                 "INSERT INTO t (id) VALUES (30)",
             ]
         };
-        for statement in statements {
+        let with_gtids = server.has_gtids(&mut conn).await;
+        for statement in statements.iter().filter(|s| with_gtids || !s.contains("gtid_next")) {
             conn.query_drop(*statement).await.unwrap_or_else(|e| panic!("{statement}: {e}"));
         }
         pipe.settle().await;

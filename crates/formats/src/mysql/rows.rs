@@ -396,12 +396,12 @@ fn source(
             .or(of.charset.as_deref())
             .or(table.charset.as_deref())
             .unwrap_or("utf8mb4");
-        Charset::by_name(name).unwrap_or(Charset::Utf8)
+        Charset::by_name(name)
     };
     let text = |prefix| match kind {
         Kind::Binary | Kind::VarBinary | Kind::Blob => Some(Source::Bytes { prefix }),
         Kind::Char | Kind::VarChar | Kind::Text | Kind::Json | Kind::Other => {
-            Some(Source::Text { prefix, charset: charset() })
+            Some(Source::Text { prefix, charset: charset()? })
         }
         Kind::Vector => Some(Source::Vector { prefix }),
         _ => None,
