@@ -286,7 +286,8 @@ async fn wait_for_visibility(start: tokio::time::Instant) -> Result<()> {
 /// A place at or after everything a read that has ended can contain.
 async fn reached(conn: &mut Conn, server: &Server, contain: &Place) -> Result<Place> {
     Ok(match marks(server, contain) {
-        Marks::GtidExecuted => Place { gtids: Some(gtid_executed(conn).await?), ..Place::default() },
+        // What is visible is in the log already, while it may not be in the executed set for a moment yet.
+        Marks::GtidExecuted => Place { at: server.place(conn).await?.at, ..Place::default() },
         Marks::LogStatus => Place { at: log_status(conn).await?, ..Place::default() },
         _ => {
             tokio::time::sleep(DELAY).await;

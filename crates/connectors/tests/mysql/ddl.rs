@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable as _;
 
-use super::harness::{servers, truth};
+use super::harness::{alone, servers, truth};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_change_while_they_are_read() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_ddl";
         let mut conn = server.fresh(db).await;
@@ -78,6 +79,7 @@ async fn tables_change_while_they_are_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn xa_transactions_count_when_they_are_committed() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_xa";
         let mut conn = server.fresh(db).await;
@@ -124,6 +126,7 @@ async fn xa_transactions_count_when_they_are_committed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_transaction_comes_in_parts_and_whole() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_large";
         let mut conn = server.fresh(db).await;
@@ -143,6 +146,7 @@ async fn a_large_transaction_comes_in_parts_and_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_may_change_while_its_snapshot_is_read() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_both";
         let mut conn = server.fresh(db).await;
@@ -181,6 +185,7 @@ async fn a_table_may_change_while_its_snapshot_is_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_was_not_logged_is_noticed_by_the_next_rows() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_missed";
         let mut conn = server.fresh(db).await;
@@ -201,6 +206,7 @@ async fn a_change_that_was_not_logged_is_noticed_by_the_next_rows() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_schema_changes_rows_keep_their_first_shape() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_frozen";
         let mut conn = server.fresh(db).await;
@@ -221,6 +227,7 @@ async fn without_schema_changes_rows_keep_their_first_shape() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_tables_get_a_snapshot_when_a_capture_goes_on() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_added";
         let mut conn = server.fresh(db).await;
@@ -246,6 +253,7 @@ async fn new_tables_get_a_snapshot_when_a_capture_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_encrypted_connection_captures_too() {
+    let _alone = alone().await;
     for server in servers().into_iter().filter(|s| s.name == "mysql") {
         let db = "sw_tls";
         let mut conn = server.fresh(db).await;

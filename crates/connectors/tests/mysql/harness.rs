@@ -24,6 +24,12 @@ pub fn servers() -> Vec<Server> {
     found
 }
 
+/// Tests run one after another: what one writes keeps the captures of others from coming to rest.
+pub async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    static LOCK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    LOCK.lock().await
+}
+
 #[derive(Clone)]
 pub struct Server {
     pub name: &'static str,
@@ -41,6 +47,17 @@ impl Server {
     pub async fn has_gtids(&self, conn: &mut Conn) -> bool {
         let mode: Option<String> = conn.query_first("SELECT @@GLOBAL.gtid_mode").await.unwrap_or(Some("ON".into()));
         mode.is_some_and(|m| m == "ON")
+    }
+
+    /// Where the log ends.
+    pub async fn log_end(&self) -> (u64, u64) {
+        let mut conn = self.connect().await;
+        let row: Option<mysql_async::Row> = match conn.query_first("SHOW BINARY LOG STATUS").await {
+            Ok(row) => row,
+            Err(_) => conn.query_first("SHOW MASTER STATUS").await.unwrap(),
+        };
+        let row = row.unwrap();
+        (file_number(&row.get::<String, _>(0).unwrap()), row.get(1).unwrap())
     }
 
     /// A database of this name, empty.
@@ -83,9 +100,21 @@ impl Server {
             finished: false,
             count_rows: false,
             rows_added: 0,
-            bytes: 0,
+            at_boundary: false,
+            server: self.clone(),
         }
     }
+}
+
+fn file_number(file: &str) -> u64 {
+    file.rsplit('.').next().unwrap().parse().unwrap_or(0)
+}
+
+/// The place in the log that a state stands at.
+fn place(state: &Offset) -> (u64, u64) {
+    let state: serde_json::Value = serde_json::from_str(&state.0).unwrap();
+    let at = &state["seen"]["at"];
+    (file_number(at["file"].as_str().unwrap()), at["position"].as_u64().unwrap())
 }
 
 /// A capture whose events are carried out on a model; it can be broken off and restored.
@@ -102,8 +131,8 @@ pub struct Pipe {
     /// Count the rows added; for tables without a key.
     pub count_rows: bool,
     pub rows_added: u64,
-    /// Read by the last poll.
-    bytes: u64,
+    at_boundary: bool,
+    server: Server,
 }
 
 impl Pipe {
@@ -111,7 +140,7 @@ impl Pipe {
     pub async fn step(&mut self, wait: Duration) -> bool {
         let polled = self.reader.poll(wait).await.unwrap_or_else(|e| panic!("{}", e.chain()));
         self.finished = polled.finished;
-        self.bytes = polled.bytes;
+        self.at_boundary = polled.boundary;
         let came = !polled.events.is_empty();
         for event in polled.events {
             if let CdcEvent::Schema(change) = &event {
@@ -134,18 +163,21 @@ impl Pipe {
         self.reader.progress().iter().any(|p| p.phase == "snapshot")
     }
 
-    /// Reads until the snapshot is complete and nothing has come for a while.
+    /// Reads until the snapshot is complete and everything the log holds now has come.
     pub async fn settle(&mut self) {
-        let limit = Instant::now() + Duration::from_secs(90);
-        let mut quiet = 0;
-        while quiet < 3 || self.snapshotting() {
-            assert!(Instant::now() < limit, "the capture does not come to rest");
-            let came = self.step(Duration::from_millis(150)).await;
-            // A poll that passes over much of the log comes back empty, but it has read.
-            quiet = if came || self.bytes > 0 { 0 } else { quiet + 1 };
-            if self.finished {
+        let mark = self.server.log_end().await;
+        let limit = Instant::now() + Duration::from_secs(120);
+        loop {
+            self.step(Duration::from_millis(100)).await;
+            let place = self.saved.as_ref().map(|(state, _)| place(state)).unwrap_or_default();
+            if self.finished || (place >= mark && !self.snapshotting() && self.at_boundary) {
                 return;
             }
+            assert!(
+                Instant::now() < limit,
+                "the capture does not come to rest: {:?}, at {place:?} of {mark:?}",
+                self.reader.progress()
+            );
         }
     }
 

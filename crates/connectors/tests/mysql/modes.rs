@@ -7,7 +7,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable as _;
 use starweir_model::ErrorKind;
 
-use super::harness::{Chance, servers, truth};
+use super::harness::{Chance, alone, servers, truth};
 
 /// A startup mode, its further options, and the keys that come.
 type Mode<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
@@ -16,6 +16,7 @@ const NEW: (&str, &str) = ("scan.binlog.newly-added-table.enabled", "true");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn captures_begin_where_they_are_told() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_modes";
         let mut conn = server.fresh(db).await;
@@ -80,6 +81,7 @@ async fn captures_begin_where_they_are_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_without_a_key_is_read_exactly_once() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_nokey";
         let mut conn = server.fresh(db).await;
@@ -123,6 +125,7 @@ async fn a_table_without_a_key_is_read_exactly_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compressed_and_partial_and_tagged_transactions_are_understood() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_odd";
         let mut conn = server.fresh(db).await;
@@ -185,6 +188,7 @@ async fn compressed_and_partial_and_tagged_transactions_are_understood() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_captures_under_writers_agree() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_many";
         let mut conn = server.fresh(db).await;
@@ -241,6 +245,7 @@ async fn many_captures_under_writers_agree() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_is_said_with_the_fix() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_wrong";
         let mut conn = server.fresh(db).await;
