@@ -129,7 +129,7 @@ impl TableRead {
             .await
             .map_err(|e| e.context(format!("lock table {}.{}, which has no primary key", self.key.0, self.key.1)))?;
         must_run(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
-        let place = match server.marks {
+        let place = match marks(server, contain) {
             Marks::GtidExecuted => Place { gtids: Some(gtid_executed(conn).await?), ..Place::default() },
             Marks::LogStatus => Place { at: log_status(conn).await?, ..Place::default() },
             _ => Place { at: server.place(conn).await?.at, ..Place::default() },
@@ -210,7 +210,7 @@ impl TableRead {
             _ => {
                 visible(conn, server, contain).await?;
                 let batch = self.select(conn, range).await?;
-                Ok((batch, reached(conn, server).await?))
+                Ok((batch, reached(conn, server, contain).await?))
             }
         }
     }
@@ -245,11 +245,19 @@ pub(super) async fn open_snapshot(conn: &mut Conn, contain: &Place) -> Result<su
     }
 }
 
+/// How reads are placed. A stream that was begun at a bare position knows no executed set to compare with.
+fn marks(server: &Server, contain: &Place) -> Marks {
+    match server.marks {
+        Marks::GtidExecuted if contain.gtids.is_none() => Marks::Delayed,
+        marks => marks,
+    }
+}
+
 /// Waits until a read that starts now contains everything up to `contain`.
 async fn visible(conn: &mut Conn, server: &Server, contain: &Place) -> Result<()> {
     let start = tokio::time::Instant::now();
     loop {
-        let is_contained = match (server.marks, &contain.gtids) {
+        let is_contained = match (marks(server, contain), &contain.gtids) {
             (Marks::GtidExecuted, Some(streamed)) => gtid_executed(conn).await?.contains_all(streamed),
             (Marks::LogStatus, _) => log_status(conn).await? >= contain.at,
             _ => {
@@ -276,9 +284,10 @@ async fn wait_for_visibility(start: tokio::time::Instant) -> Result<()> {
 }
 
 /// A place at or after everything a read that has ended can contain.
-async fn reached(conn: &mut Conn, server: &Server) -> Result<Place> {
-    Ok(match server.marks {
-        Marks::GtidExecuted => Place { gtids: Some(gtid_executed(conn).await?), ..Place::default() },
+async fn reached(conn: &mut Conn, server: &Server, contain: &Place) -> Result<Place> {
+    Ok(match marks(server, contain) {
+        // What is visible is in the log already, while it may not be in the executed set for a moment yet.
+        Marks::GtidExecuted => Place { at: server.place(conn).await?.at, ..Place::default() },
         Marks::LogStatus => Place { at: log_status(conn).await?, ..Place::default() },
         _ => {
             tokio::time::sleep(DELAY).await;

@@ -207,13 +207,29 @@ pub(super) struct MariaGtid {
     pub domain: u32,
     /// The event group is one statement, with no commit after it.
     pub standalone: bool,
+    /// The XA transaction that the group prepares, in the form of [`xa_id`].
+    pub xa: Option<String>,
 }
 
 pub(super) fn maria_gtid(data: &[u8]) -> Option<MariaGtid> {
+    const GROUP_COMMIT: u8 = 2;
+    const PREPARED_XA: u8 = 64;
+    let flags = *data.get(12)?;
+    let xa = if flags & PREPARED_XA != 0 {
+        let at = if flags & GROUP_COMMIT != 0 { 21 } else { 13 };
+        let format = number::<4>(data, at)?;
+        let (global, branch) = (usize::from(*data.get(at + 4)?), usize::from(*data.get(at + 5)?));
+        let global_id = data.get(at + 6..at + 6 + global)?;
+        let branch_id = data.get(at + 6 + global..at + 6 + global + branch)?;
+        Some(format!("x'{}',x'{}',{format}", hex::encode(global_id), hex::encode(branch_id)))
+    } else {
+        None
+    };
     Some(MariaGtid {
         number: number::<8>(data, 0)?,
         domain: number::<4>(data, 8)? as u32,
-        standalone: data.get(12)? & 1 == 1,
+        standalone: flags & 1 == 1,
+        xa,
     })
 }
 

@@ -11,6 +11,7 @@ use starweir_model::{Error, Result};
 use tokio::sync::mpsc;
 
 use super::connect::{connect, failed};
+use super::events::types;
 use super::options::Settings;
 use super::position::Place;
 use super::server::Server;
@@ -85,6 +86,24 @@ impl Pump {
         }
         Ok(())
     }
+}
+
+/// When a file of the log was begun, in milliseconds.
+pub(super) async fn file_begin_ms(settings: &Settings, file: &str, reader_id: u32) -> Result<i64> {
+    let doing = "read the head of a file of the binary log";
+    let conn = connect(settings).await.map_err(|e| e.context(doing))?;
+    let request = BinlogStreamRequest::new(reader_id).with_filename(file.as_bytes()).with_pos(4);
+    let mut stream = conn.get_binlog_stream(request).await.map_err(|e| failed(e).context(doing))?;
+    let mut begin = 0;
+    while let Ok(Some(event)) = tokio::time::timeout(settings.connect_timeout, stream.next()).await {
+        let event = event.map_err(|e| failed(e).context(doing))?;
+        if event.header().event_type_raw() == types::FORMAT_DESCRIPTION {
+            begin = i64::from(event.header().timestamp()) * 1000;
+            break;
+        }
+    }
+    let _ = stream.close().await;
+    Ok(begin)
 }
 
 fn ended() -> Error {

@@ -144,6 +144,10 @@ impl MySqlReader {
                 let gtid = events::maria_gtid(data).ok_or_else(damaged)?;
                 let id = TransactionId::Maria { domain: gtid.domain, server: header.server_id(), number: gtid.number };
                 self.log.begin(id, event, !gtid.standalone);
+                if let (Some(open), Some(xa)) = (&mut self.log.open, gtid.xa) {
+                    open.xa = Some(xa);
+                    self.xa_rows.clear();
+                }
                 Ok(None)
             }
             types::QUERY | types::MARIADB_QUERY_COMPRESSED => {
@@ -337,6 +341,15 @@ impl MySqlReader {
             return Ok(());
         }
         self.ensure_open(event);
+        let is_change = ["INSERT ", "UPDATE ", "DELETE ", "REPLACE ", "LOAD DATA"].iter().any(|w| head.starts_with(w));
+        if is_change && self.tables.captured.iter().any(|(of, _)| of == database) {
+            return Err(Error::refused(format!(
+                "a change in database {database} stands in the binary log as a statement, not as rows"
+            ))
+            .with_hint(
+                "some session has set binlog_format to STATEMENT or MIXED; start again with a snapshot once none does",
+            ));
+        }
         let skipped = self.log.open.as_ref().is_some_and(|o| o.skipped);
         if !skipped && Statement::may_matter(trimmed) {
             self.statement(sql, database)?;

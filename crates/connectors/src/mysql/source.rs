@@ -6,14 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use mysql_async::Conn;
 use starweir_engine::{CdcReader, CdcSource};
-use starweir_formats::mysql::{Catalog, CatalogOptions, Table, TableKey, table_id};
+use starweir_formats::mysql::{Catalog, CatalogOptions, Charset, Table, TableKey, table_id};
 use starweir_model::{Clock, DataType, Error, LogicalType, Offset, Result, TableId, TableSchema};
 
 use super::connect::connect;
 use super::log::LogPosition;
 use super::options::{Settings, Startup};
 use super::position::{FilePosition, Place};
-use super::pump::Pump;
+use super::pump::{Pump, file_begin_ms};
 use super::reader::{MySqlReader, ReaderParts};
 use super::schema::{cascading, selected_tables};
 use super::server::Server;
@@ -93,8 +93,22 @@ impl MySqlSource {
         };
         match &self.settings.startup {
             Startup::Initial | Startup::Snapshot | Startup::Latest => server.place(conn).await,
-            Startup::Earliest | Startup::Timestamp(_) => {
+            Startup::Earliest => {
                 first(server.log_files(conn).await?).ok_or_else(|| Error::refused("the server has no binary log"))
+            }
+            Startup::Timestamp(since_ms) => {
+                let mut files = server.log_files(conn).await?;
+                // The last file that was begun before the time holds the first change from it on.
+                while files.len() > 1 {
+                    let file = &files[files.len() - 1].0;
+                    let id = server.reader_id(&self.settings, self.seed);
+                    if file_begin_ms(&self.settings, file, id).await? < *since_ms {
+                        break;
+                    }
+                    files.pop();
+                }
+                let file = files.pop().ok_or_else(|| Error::refused("the server has no binary log"))?.0;
+                Ok(Place { at: FilePosition::new(file, 4), ..Place::default() })
             }
             Startup::Position(at) => {
                 let files = server.log_files(conn).await?;
@@ -119,6 +133,23 @@ impl MySqlSource {
                 Ok(Place { at, gtids: None, gtid_list: Some(list.clone()) })
             }
         }
+    }
+
+    /// Text in a character set without a table here could be read in a snapshot, but not from the log.
+    fn check_charsets(&self, tables: &Tables) -> Result<()> {
+        for (key, table) in tables.catalog.tables() {
+            for column in table.columns.iter().filter(|c| c.column_type.is_text()) {
+                let Some(name) = column.column_type.charset.as_ref().or(table.charset.as_ref()) else { continue };
+                if Charset::by_name(name).is_none() {
+                    return Err(Error::refused(format!(
+                        "column {} of table {}.{} has the character set {name}, which cannot be read from the log",
+                        column.name, key.0, key.1
+                    ))
+                    .with_hint("convert the column to utf8mb4, or leave the table out by tables.exclude"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether the server still has the log from the place on; the message says what to do when not.
@@ -228,6 +259,7 @@ impl CdcSource for MySqlSource {
                 seen = from.clone();
             }
         }
+        self.check_charsets(&tables)?;
         self.check_place(&mut conn, &server, &mut from).await?;
         let _ = conn.disconnect().await;
         finished |= settings.startup == Startup::Snapshot && snapshots.is_done();

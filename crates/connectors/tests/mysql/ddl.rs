@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable as _;
 
-use super::harness::{servers, truth};
+use super::harness::{alone, servers, truth};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_change_while_they_are_read() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_ddl";
         let mut conn = server.fresh(db).await;
@@ -78,6 +79,7 @@ async fn tables_change_while_they_are_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn xa_transactions_count_when_they_are_committed() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_xa";
         let mut conn = server.fresh(db).await;
@@ -124,6 +126,7 @@ async fn xa_transactions_count_when_they_are_committed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_transaction_comes_in_parts_and_whole() {
+    let _alone = alone().await;
     for server in servers() {
         let db = "sw_large";
         let mut conn = server.fresh(db).await;
@@ -137,6 +140,132 @@ async fn a_large_transaction_comes_in_parts_and_whole() {
         conn.query_drop("COMMIT").await.unwrap();
         pipe.settle().await;
         assert_eq!(pipe.model.table(db, "t").rows.len(), 100_000, "{}", server.name);
+        conn.query_drop(format!("DROP DATABASE {db}")).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_may_change_while_its_snapshot_is_read() {
+    let _alone = alone().await;
+    for server in servers() {
+        let db = "sw_both";
+        let mut conn = server.fresh(db).await;
+        conn.query_drop("CREATE TABLE t (id INT PRIMARY KEY, a INT, b VARCHAR(20))").await.unwrap();
+        let values: Vec<_> = (0..3000).map(|i| format!("({i}, {i}, 'b{i}')")).collect();
+        conn.query_drop(format!("INSERT INTO t VALUES {}", values.join(","))).await.unwrap();
+        let mut pipe = server.pipe(&format!("{db}.t"), &[("scan.incremental.snapshot.chunk.size", "40")]).await;
+        let statements = [
+            "ALTER TABLE t ADD COLUMN c INT DEFAULT 5 FIRST",
+            "UPDATE t SET c = id WHERE id % 3 = 0",
+            "ALTER TABLE t DROP COLUMN b",
+            "DELETE FROM t WHERE id % 7 = 0",
+            "ALTER TABLE t RENAME COLUMN a TO aa, ADD COLUMN d VARCHAR(5) DEFAULT 'd'",
+            "UPDATE t SET aa = -aa WHERE id BETWEEN 1000 AND 1100",
+            "ALTER TABLE t MODIFY aa BIGINT",
+            "INSERT INTO t (id, aa) VALUES (9000, 1)",
+        ];
+        for statement in statements {
+            for _ in 0..4 {
+                pipe.step(Duration::from_millis(15)).await;
+            }
+            conn.query_drop(statement).await.unwrap_or_else(|e| panic!("{statement}: {e}"));
+        }
+        pipe.restart().await;
+        pipe.settle().await;
+        let names: Vec<_> = pipe.model.table(db, "t").schema.columns.iter().map(|c| c.name.clone()).collect();
+        assert_eq!(names, ["c", "id", "aa", "d"], "{}", server.name);
+        let mut found: Vec<_> = pipe.model.table(db, "t").rows.values().cloned().collect();
+        let mut expected = truth(&mut conn, "SELECT c, id, aa, d FROM t").await;
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{}", server.name);
+        conn.query_drop(format!("DROP DATABASE {db}")).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_was_not_logged_is_noticed_by_the_next_rows() {
+    let _alone = alone().await;
+    for server in servers() {
+        let db = "sw_missed";
+        let mut conn = server.fresh(db).await;
+        conn.query_drop("CREATE TABLE t (id INT PRIMARY KEY, a INT)").await.unwrap();
+        conn.query_drop("INSERT INTO t VALUES (1, 1)").await.unwrap();
+        let mut pipe = server.pipe(&format!("{db}.t"), &[]).await;
+        pipe.settle().await;
+        conn.query_drop("SET sql_log_bin = 0").await.unwrap();
+        conn.query_drop("ALTER TABLE t ADD COLUMN b VARCHAR(9) AFTER id").await.unwrap();
+        conn.query_drop("SET sql_log_bin = 1").await.unwrap();
+        conn.query_drop("INSERT INTO t VALUES (2, 'two', 2)").await.unwrap();
+        pipe.settle().await;
+        let found: Vec<_> = pipe.model.table(db, "t").rows.values().cloned().collect();
+        assert_eq!(found, truth(&mut conn, "SELECT id, b, a FROM t ORDER BY id").await, "{}", server.name);
+        conn.query_drop(format!("DROP DATABASE {db}")).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_schema_changes_rows_keep_their_first_shape() {
+    let _alone = alone().await;
+    for server in servers() {
+        let db = "sw_frozen";
+        let mut conn = server.fresh(db).await;
+        conn.query_drop("CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT)").await.unwrap();
+        conn.query_drop("INSERT INTO t VALUES (1, 1, 1)").await.unwrap();
+        let mut pipe = server.pipe(&format!("{db}.t"), &[("schema-change.enabled", "false")]).await;
+        pipe.settle().await;
+        conn.query_drop("ALTER TABLE t ADD COLUMN c INT AFTER id, DROP COLUMN b").await.unwrap();
+        conn.query_drop("INSERT INTO t VALUES (2, 22, 2)").await.unwrap();
+        pipe.settle().await;
+        let found: Vec<_> = pipe.model.table(db, "t").rows.values().cloned().collect();
+        let text = |n: &str| Some(n.to_owned());
+        assert_eq!(found, [vec![text("1"), text("1"), text("1")], vec![text("2"), text("2"), None]], "{}", server.name);
+        assert_eq!(pipe.log.len(), 1, "{}", server.name);
+        conn.query_drop(format!("DROP DATABASE {db}")).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_tables_get_a_snapshot_when_a_capture_goes_on() {
+    let _alone = alone().await;
+    for server in servers() {
+        let db = "sw_added";
+        let mut conn = server.fresh(db).await;
+        conn.query_drop("CREATE TABLE one (id INT PRIMARY KEY)").await.unwrap();
+        conn.query_drop("INSERT INTO one VALUES (1)").await.unwrap();
+        let options = [("scan.newly-added-table.enabled", "true")];
+        let mut pipe = server.pipe(&format!(r"{db}.\.*"), &options).await;
+        pipe.settle().await;
+        conn.query_drop("CREATE TABLE two (id INT PRIMARY KEY)").await.unwrap();
+        conn.query_drop("INSERT INTO two VALUES (1), (2)").await.unwrap();
+        conn.query_drop("INSERT INTO one VALUES (2)").await.unwrap();
+        pipe.settle().await;
+        assert_eq!(pipe.model.tables.len(), 1, "{}", server.name);
+        pipe.restart().await;
+        pipe.settle().await;
+        conn.query_drop("INSERT INTO two VALUES (3)").await.unwrap();
+        pipe.settle().await;
+        assert_eq!(pipe.model.table(db, "two").rows.len(), 3, "{}", server.name);
+        assert_eq!(pipe.model.table(db, "one").rows.len(), 2, "{}", server.name);
+        conn.query_drop(format!("DROP DATABASE {db}")).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encrypted_connection_captures_too() {
+    let _alone = alone().await;
+    for server in servers().into_iter().filter(|s| s.name == "mysql") {
+        let db = "sw_tls";
+        let mut conn = server.fresh(db).await;
+        conn.query_drop("CREATE TABLE t (id INT PRIMARY KEY)").await.unwrap();
+        conn.query_drop("INSERT INTO t VALUES (1)").await.unwrap();
+        let mut pipe = server.pipe(&format!("{db}.t"), &[("jdbc.properties.useSSL", "true")]).await;
+        conn.query_drop("INSERT INTO t VALUES (2)").await.unwrap();
+        pipe.settle().await;
+        assert_eq!(pipe.model.table(db, "t").rows.len(), 2);
+        let untrusted = server
+            .source(&format!("{db}.t"), &[("jdbc.properties.sslMode", "VERIFY_CA"), ("connect.max-retries", "0")]);
+        assert!(untrusted.discover().await.is_err(), "a certificate nobody signed is not trusted");
         conn.query_drop(format!("DROP DATABASE {db}")).await.unwrap();
     }
 }

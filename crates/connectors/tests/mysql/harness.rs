@@ -24,6 +24,12 @@ pub fn servers() -> Vec<Server> {
     found
 }
 
+/// Tests run one after another: what one writes keeps the captures of others from coming to rest.
+pub async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    static LOCK: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    LOCK.lock().await
+}
+
 #[derive(Clone)]
 pub struct Server {
     pub name: &'static str,
@@ -35,6 +41,23 @@ impl Server {
         let mut conn = Conn::new(Opts::from_url(&self.url).unwrap()).await.unwrap();
         conn.query_drop("SET SESSION sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00'").await.unwrap();
         conn
+    }
+
+    /// Whether transactions have GTIDs; MariaDB's always do.
+    pub async fn has_gtids(&self, conn: &mut Conn) -> bool {
+        let mode: Option<String> = conn.query_first("SELECT @@GLOBAL.gtid_mode").await.unwrap_or(Some("ON".into()));
+        mode.is_some_and(|m| m == "ON")
+    }
+
+    /// Where the log ends.
+    pub async fn log_end(&self) -> (u64, u64) {
+        let mut conn = self.connect().await;
+        let row: Option<mysql_async::Row> = match conn.query_first("SHOW BINARY LOG STATUS").await {
+            Ok(row) => row,
+            Err(_) => conn.query_first("SHOW MASTER STATUS").await.unwrap(),
+        };
+        let row = row.unwrap();
+        (file_number(&row.get::<String, _>(0).unwrap()), row.get(1).unwrap())
     }
 
     /// A database of this name, empty.
@@ -59,6 +82,7 @@ impl Server {
             ("tables", tables),
             ("server-id", "5400-65000"),
         ];
+        given.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
         given.extend(more);
         mysql_source(given, Arc::new(SystemClock), seed).unwrap_or_else(|errors| panic!("{errors:?}"))
     }
@@ -66,8 +90,31 @@ impl Server {
     pub async fn pipe(&self, tables: &str, more: &[(&str, &str)]) -> Pipe {
         let source = self.source(tables, more);
         let reader = source.open(None).await.unwrap_or_else(|e| panic!("{}", e.chain()));
-        Pipe { source, reader, model: Model::default(), saved: None, versions: None, log: Vec::new(), finished: false }
+        Pipe {
+            source,
+            reader,
+            model: Model::default(),
+            saved: None,
+            versions: None,
+            log: Vec::new(),
+            finished: false,
+            count_rows: false,
+            rows_added: 0,
+            at_boundary: false,
+            server: self.clone(),
+        }
     }
+}
+
+fn file_number(file: &str) -> u64 {
+    file.rsplit('.').next().unwrap().parse().unwrap_or(0)
+}
+
+/// The place in the log that a state stands at.
+fn place(state: &Offset) -> (u64, u64) {
+    let state: serde_json::Value = serde_json::from_str(&state.0).unwrap();
+    let at = &state["seen"]["at"];
+    (file_number(at["file"].as_str().unwrap()), at["position"].as_u64().unwrap())
 }
 
 /// A capture whose events are carried out on a model; it can be broken off and restored.
@@ -81,6 +128,11 @@ pub struct Pipe {
     /// Schema changes seen, in order.
     pub log: Vec<SchemaChange>,
     pub finished: bool,
+    /// Count the rows added; for tables without a key.
+    pub count_rows: bool,
+    pub rows_added: u64,
+    at_boundary: bool,
+    server: Server,
 }
 
 impl Pipe {
@@ -88,10 +140,16 @@ impl Pipe {
     pub async fn step(&mut self, wait: Duration) -> bool {
         let polled = self.reader.poll(wait).await.unwrap_or_else(|e| panic!("{}", e.chain()));
         self.finished = polled.finished;
+        self.at_boundary = polled.boundary;
         let came = !polled.events.is_empty();
         for event in polled.events {
             if let CdcEvent::Schema(change) = &event {
                 self.log.push(change.clone());
+            }
+            if let CdcEvent::Rows { rows: TableRows::Columns { changes, .. }, .. } = &event
+                && self.count_rows
+            {
+                self.rows_added += (0..changes.rows()).filter(|i| changes.kinds.at(*i).is_addition()).count() as u64;
             }
             self.model.apply(event, self.versions);
         }
@@ -105,16 +163,21 @@ impl Pipe {
         self.reader.progress().iter().any(|p| p.phase == "snapshot")
     }
 
-    /// Reads until the snapshot is complete and nothing has come for a while.
+    /// Reads until the snapshot is complete and everything the log holds now has come.
     pub async fn settle(&mut self) {
-        let limit = Instant::now() + Duration::from_secs(90);
-        let mut quiet = 0;
-        while quiet < 3 || self.snapshotting() {
-            assert!(Instant::now() < limit, "the capture does not come to rest");
-            quiet = if self.step(Duration::from_millis(150)).await { 0 } else { quiet + 1 };
-            if self.finished {
+        let mark = self.server.log_end().await;
+        let limit = Instant::now() + Duration::from_secs(120);
+        loop {
+            self.step(Duration::from_millis(100)).await;
+            let place = self.saved.as_ref().map(|(state, _)| place(state)).unwrap_or_default();
+            if self.finished || (place >= mark && !self.snapshotting() && self.at_boundary) {
                 return;
             }
+            assert!(
+                Instant::now() < limit,
+                "the capture does not come to rest: {:?}, at {place:?} of {mark:?}",
+                self.reader.progress()
+            );
         }
     }
 
@@ -178,7 +241,10 @@ impl Model {
             let known = self.tables.entry(table.clone()).or_default();
             // After a restart it is announced again, by the shape it had.
             if !known.rows.is_empty() {
-                assert_eq!(known.schema, schema, "{table}");
+                let shape = |s: &TableSchema| {
+                    s.columns.iter().map(|c| (c.name.clone(), c.data_type.clone())).collect::<Vec<_>>()
+                };
+                assert_eq!(shape(&known.schema), shape(&schema), "{table}");
             }
             known.schema = schema;
             return;
@@ -237,13 +303,23 @@ impl Model {
 
 fn cells(batch: &RecordBatch) -> Vec<Vec<Option<String>>> {
     let options = FormatOptions::default();
-    let formats: Vec<_> =
-        batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
+    // An instant of a named zone has no text of its own.
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|c| match c.data_type() {
+            arrow::datatypes::DataType::Timestamp(unit, Some(_)) => {
+                arrow::compute::cast(c, &arrow::datatypes::DataType::Timestamp(*unit, None)).unwrap()
+            }
+            _ => c.clone(),
+        })
+        .collect();
+    let formats: Vec<_> = columns.iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
     (0..batch.num_rows())
         .map(|row| {
             formats
                 .iter()
-                .zip(batch.columns())
+                .zip(&columns)
                 .map(|(f, c)| {
                     (!c.is_null(row)).then(|| match c.data_type() {
                         // TIME beyond a day has no text of its own.

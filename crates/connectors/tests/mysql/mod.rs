@@ -3,6 +3,7 @@
 
 mod ddl;
 mod harness;
+mod modes;
 mod race;
 mod types;
 mod writers;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable as _;
 
-use super::harness::{Server, servers, truth};
+use super::harness::{Server, alone, servers, truth};
 
 const WRITERS: u64 = 12;
 
@@ -25,6 +25,7 @@ async fn insert(server: Server, stop: Arc<AtomicBool>, next: Arc<AtomicU64>) {
 /// Snapshots over and over while twelve writers insert, each followed for a moment: every one must end with all rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_row_is_lost_between_snapshot_and_stream() {
+    let _alone = alone().await;
     for server in servers() {
         let mut conn = server.fresh("sw_race").await;
         conn.query_drop("CREATE TABLE t (id BIGINT PRIMARY KEY, v BIGINT)").await.unwrap();
@@ -55,7 +56,12 @@ async fn no_row_is_lost_between_snapshot_and_stream() {
                 pipe.settle().await;
                 captures += 1;
                 let model = pipe.model.table("sw_race", "t");
-                let missing = expected.iter().filter(|row| !model.rows.contains_key(&row[..1])).count();
+                let missing: Vec<_> = expected.iter().filter(|row| !model.rows.contains_key(&row[..1])).collect();
+                if !missing.is_empty() {
+                    let (first, last) = (&expected[0], &expected[expected.len() - 1]);
+                    eprintln!("{}: missing {missing:?} between {first:?} and {last:?}", server.name);
+                }
+                let missing = missing.len();
                 rows += expected.len();
                 violations += u64::from(missing > 0);
                 assert_eq!(model.rows.len() + missing, expected.len(), "{}: rows that were never written", server.name);
@@ -71,6 +77,7 @@ async fn no_row_is_lost_between_snapshot_and_stream() {
 /// and the rows lack would be lost. Prints; asserts nothing, since it depends on the machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn positions_before_a_read_do_lose_rows() {
+    let _alone = alone().await;
     for server in servers() {
         let mut conn = server.fresh("sw_race_old").await;
         conn.query_drop("CREATE TABLE t (id BIGINT PRIMARY KEY, v BIGINT)").await.unwrap();

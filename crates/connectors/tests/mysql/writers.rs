@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable as _;
 
-use super::harness::{Chance, Server, servers, truth};
+use super::harness::{Chance, Server, alone, servers, truth};
 
 const TABLES: &str = "CREATE TABLE plain (id INT PRIMARY KEY, version BIGINT NOT NULL, text VARCHAR(40));
     CREATE TABLE pair (a INT, b VARCHAR(20) COLLATE utf8mb4_general_ci, version BIGINT NOT NULL, PRIMARY KEY (a, b));
@@ -135,6 +135,7 @@ async fn run(server: &Server, database: &str, seed: u64, seconds: u64, restarts:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_snapshot_and_the_stream_give_the_tables_of_the_source() {
+    let _alone = alone().await;
     for server in servers() {
         run(&server, "sw_writers", 4711, 5, false).await;
     }
@@ -142,6 +143,7 @@ async fn a_snapshot_and_the_stream_give_the_tables_of_the_source() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn restarts_at_random_places_change_nothing() {
+    let _alone = alone().await;
     for server in servers() {
         run(&server, "sw_restarts", 815, 6, true).await;
     }

@@ -396,12 +396,12 @@ fn source(
             .or(of.charset.as_deref())
             .or(table.charset.as_deref())
             .unwrap_or("utf8mb4");
-        Charset::by_name(name).unwrap_or(Charset::Utf8)
+        Charset::by_name(name)
     };
     let text = |prefix| match kind {
         Kind::Binary | Kind::VarBinary | Kind::Blob => Some(Source::Bytes { prefix }),
         Kind::Char | Kind::VarChar | Kind::Text | Kind::Json | Kind::Other => {
-            Some(Source::Text { prefix, charset: charset() })
+            Some(Source::Text { prefix, charset: charset()? })
         }
         Kind::Vector => Some(Source::Vector { prefix }),
         _ => None,
@@ -632,16 +632,12 @@ fn fixed(bytes: &mut Bytes<'_>, size: usize) -> Read<std::ops::Range<usize>> {
     Ok(start..bytes.at)
 }
 
-/// MariaDB stores the parts of a UUID in an order that sorts by time.
+/// The text of a UUID; bytes left out at its end are zero.
 fn uuid_text(stored: &[u8], out: &mut String) {
-    let mut record = [0u8; 16];
-    record[..stored.len().min(16)].copy_from_slice(&stored[..stored.len().min(16)]);
     let mut id = [0u8; 16];
-    id[10..16].copy_from_slice(&record[0..6]);
-    id[8..10].copy_from_slice(&record[6..8]);
-    id[6..8].copy_from_slice(&record[8..10]);
-    id[4..6].copy_from_slice(&record[10..12]);
-    id[0..4].copy_from_slice(&record[12..16]);
+    for (to, from) in id.iter_mut().zip(stored) {
+        *to = *from;
+    }
     let digits = hex::encode(id);
     out.clear();
     for (i, part) in [0..8, 8..12, 12..16, 16..20, 20..32].into_iter().enumerate() {
