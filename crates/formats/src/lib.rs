@@ -8,7 +8,8 @@
 //! ChangeBatch ─► Encoder::encode ─► bytes (and where each record ends)
 //! ```
 //!
-//! Start from [`decoder`] and [`Decoder`]; the other way from [`encoder`] and [`Encoder`].
+//! Start from [`decoder`] and [`Decoder`]; the other way from [`encoder`] and [`Encoder`]. Changes of captured tables
+//! are written by [`encode`].
 //!
 //! ```
 //! use starweir_formats::{decoder, definitions};
@@ -30,6 +31,7 @@ mod convert;
 mod csv;
 mod debezium;
 mod decimal;
+pub mod encode;
 mod error;
 mod json;
 pub mod mysql;

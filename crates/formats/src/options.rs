@@ -149,6 +149,19 @@ const RAW: &[OptionDef] = &[
     .with_default("big-endian"),
 ];
 
+const INCLUDE_SCHEMA: OptionDef = OptionDef::optional(
+    "include-schema.enabled",
+    OptionType::Bool,
+    "wraps each message as {schema, payload}, the schema saying the columns' types (Kafka Connect's form)",
+)
+.with_default("false");
+
+/// What the messages about changes of captured tables have in common; also their keys as json.
+pub(crate) const CAPTURED: &[OptionDef] = &[TIMESTAMPS, NULL_KEYS, NULL_KEY_LITERAL, PLAIN_DECIMALS, SKIP_NULLS];
+
+pub(crate) const CAPTURED_DEBEZIUM: &[OptionDef] =
+    &[INCLUDE_SCHEMA, TIMESTAMPS, NULL_KEYS, NULL_KEY_LITERAL, PLAIN_DECIMALS, SKIP_NULLS];
+
 /// The options of a format, names without the format's prefix; None for an unknown format.
 pub fn definitions(format: &str) -> Option<&'static [OptionDef]> {
     match format {
@@ -163,8 +176,12 @@ pub fn definitions(format: &str) -> Option<&'static [OptionDef]> {
 }
 
 pub(crate) fn unknown(format: &str) -> Error {
-    let error = Error::user(format!("unknown format '{format}': known are {}", FORMATS.join(", ")));
-    match nearest(format, FORMATS.iter().copied()) {
+    unknown_among(format, FORMATS)
+}
+
+pub(crate) fn unknown_among(format: &str, known: &[&'static str]) -> Error {
+    let error = Error::user(format!("unknown format '{format}': known are {}", known.join(", ")));
+    match nearest(format, known.iter().copied()) {
         Some(name) => error.with_hint(format!("did you mean '{name}'?")),
         None => error,
     }

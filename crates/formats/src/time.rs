@@ -205,6 +205,25 @@ pub(crate) fn write_time(out: &mut Vec<u8>, second_of_day: u32, nanos: u32) {
     out.extend_from_slice(&digits[..keep]);
 }
 
+/// Appends a time that may lie outside of a day (MySQL's TIME goes from -838 to 838 hours): its sign, then all hours.
+pub(crate) fn write_long_time(out: &mut Vec<u8>, micros: i64, whole_seconds: bool) {
+    let micros = if whole_seconds { micros / 1_000_000 * 1_000_000 } else { micros };
+    if micros < 0 {
+        out.push(b'-');
+    }
+    let micros = micros.unsigned_abs();
+    let (hours, rest) = (micros / 3_600_000_000, micros % 3_600_000_000);
+    if hours > 99 {
+        out.extend_from_slice(hours.to_string().as_bytes());
+    } else {
+        push_two(out, hours as u32);
+    }
+    let at = out.len();
+    write_time(out, (rest / 1_000_000) as u32, (rest % 1_000_000) as u32 * 1000);
+    // The hours are written already: what follows them begins at the first colon.
+    out.drain(at..at + 2);
+}
+
 /// Appends a timestamp in SQL (`T` false) or ISO style.
 pub(crate) fn write_timestamp(out: &mut Vec<u8>, seconds: i64, nanos: u32, iso: bool) {
     write_date(out, seconds.div_euclid(SECONDS_PER_DAY) as i32);
@@ -249,6 +268,21 @@ mod tests {
             ("2020-01-02T", Any, Zone::Utc, None),
         ] {
             assert_eq!(parse_timestamp(text.as_bytes(), style, zone), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_outside_of_a_day_keeps_its_sign_and_hours() {
+        for (micros, whole, text) in [
+            (200_000, true, "00:00:00"),
+            (200_000, false, "00:00:00.2"),
+            (-200_000, true, "00:00:00"),
+            (-3_020_399_000_000, false, "-838:59:59"),
+            (90_061_500_000, false, "25:01:01.5"),
+        ] {
+            let mut out = Vec::new();
+            write_long_time(&mut out, micros, whole);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
         }
     }
 

@@ -6,8 +6,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{
     DataType as ArrowType, Date32Type, DurationMillisecondType, Int8Type, Int16Type, Int32Type, Int64Type,
-    IntervalUnit, IntervalYearMonthType, Time32MillisecondType, TimeUnit, TimestampMicrosecondType,
-    TimestampNanosecondType,
+    IntervalUnit, IntervalYearMonthType, Time32MillisecondType, Time64MicrosecondType, TimeUnit,
+    TimestampMicrosecondType, TimestampNanosecondType,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,12 +17,13 @@ use crate::csv::characters;
 use crate::decimal::write_decimal;
 use crate::options::{is_iso, unknown};
 use crate::raw::{Charset, check_schema, settings};
-use crate::time::{write_date, write_time, write_timestamp};
+use crate::time::{write_date, write_long_time, write_time, write_timestamp};
 
 /// Turns rows into records of a format.
 pub trait Encoder: Send {
-    /// Appends one record per row, without anything between them, and where each ends. Errors: a row the
-    /// format cannot express, such as a deletion in an append-only format.
+    /// Appends one record per row (an encoder of [`encode`](crate::encode): one per change), without anything
+    /// between them, and where each ends. Errors: a row the format cannot express, such as a deletion in an
+    /// append-only format. After an error `out` and `ends` may hold a part of the batch.
     fn encode(&mut self, batch: &ChangeBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()>;
 
     /// The same, each record followed by a line feed.
@@ -53,20 +54,7 @@ pub fn encoder(format: &str, schema: &Schema, options: &Options) -> Result<Box<d
             };
             Ok(Box::new(JsonEncoder { names, style: Style::from_options(options), shape }))
         }
-        "csv" => {
-            let (delimiter, quote, escape) = characters(options)?;
-            Ok(Box::new(CsvEncoder {
-                delimiter,
-                quote,
-                escape,
-                null_literal: options.text("null-literal").unwrap_or_default().as_bytes().to_vec(),
-                element_delimiter: options.text("array-element-delimiter").unwrap_or(";").as_bytes().to_vec(),
-                style: Style {
-                    plain_decimals: options.bool("write-bigdecimal-in-scientific-notation") == Some(false),
-                    ..Style::from_options(options)
-                },
-            }))
-        }
+        "csv" => Ok(Box::new(CsvEncoder::new(options)?)),
         "raw" => {
             check_schema(schema)?;
             let (charset, little_endian) = settings(options)?;
@@ -76,12 +64,15 @@ pub fn encoder(format: &str, schema: &Schema, options: &Options) -> Result<Box<d
     }
 }
 
+/// How values are written.
 #[derive(Debug, Clone)]
-struct Style {
+pub(crate) struct Style {
     iso: bool,
     plain_decimals: bool,
-    skip_nulls: bool,
+    pub skip_nulls: bool,
     null_key: NullKey,
+    /// TIME without its fraction, whatever the declared precision.
+    pub whole_seconds: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -92,7 +83,7 @@ enum NullKey {
 }
 
 impl Style {
-    fn from_options(options: &Options) -> Self {
+    pub fn from_options(options: &Options) -> Self {
         let null_key = match options.text("map-null-key.mode").unwrap_or("FAIL").to_ascii_uppercase().as_str() {
             "DROP" => NullKey::Drop,
             "LITERAL" => NullKey::Literal(options.text("map-null-key.literal").unwrap_or("null").to_owned()),
@@ -103,6 +94,7 @@ impl Style {
             plain_decimals: options.bool("encode.decimal-as-plain-number").unwrap_or(false),
             skip_nulls: options.bool("encode.ignore-null-fields").unwrap_or(false),
             null_key,
+            whole_seconds: false,
         }
     }
 }
@@ -136,6 +128,13 @@ pub(crate) fn json_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// The text as a JSON string.
+pub(crate) fn quoted(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    json_string(text.as_bytes(), &mut out);
+    out
+}
+
 /// A column by the way its values are written, borrowed once per batch.
 enum Reader<'a> {
     Null,
@@ -151,19 +150,26 @@ enum Reader<'a> {
     Binary(&'a BinaryArray),
     Date(&'a [i32]),
     Time(&'a [i32]),
-    Timestamp { values: &'a [i64], nanos: bool, zoned: bool },
+    /// Microseconds; may lie outside of a day.
+    LongTime(&'a [i64]),
+    Timestamp {
+        values: &'a [i64],
+        nanos: bool,
+        zoned: bool,
+    },
     List(&'a GenericListArray<i32>, Box<Cells<'a>>),
     Map(&'a MapArray, Box<Cells<'a>>, Box<Cells<'a>>),
     Row(Vec<(String, Cells<'a>)>),
 }
 
-struct Cells<'a> {
+/// One column of a batch, ready to be written.
+pub(crate) struct Cells<'a> {
     array: &'a ArrayRef,
     reader: Reader<'a>,
 }
 
 impl<'a> Cells<'a> {
-    fn new(array: &'a ArrayRef) -> Result<Self> {
+    pub fn new(array: &'a ArrayRef) -> Result<Self> {
         let reader = match array.data_type() {
             ArrowType::Null => Reader::Null,
             ArrowType::Boolean => Reader::Boolean(array.as_boolean()),
@@ -179,6 +185,9 @@ impl<'a> Cells<'a> {
             ArrowType::Date32 => Reader::Date(array.as_primitive::<Date32Type>().values()),
             ArrowType::Time32(TimeUnit::Millisecond) => {
                 Reader::Time(array.as_primitive::<Time32MillisecondType>().values())
+            }
+            ArrowType::Time64(TimeUnit::Microsecond) => {
+                Reader::LongTime(array.as_primitive::<Time64MicrosecondType>().values())
             }
             ArrowType::Timestamp(TimeUnit::Microsecond, zone) => Reader::Timestamp {
                 values: array.as_primitive::<TimestampMicrosecondType>().values(),
@@ -218,7 +227,7 @@ impl<'a> Cells<'a> {
         Ok(Self { array, reader })
     }
 
-    fn is_null(&self, row: usize) -> bool {
+    pub fn is_null(&self, row: usize) -> bool {
         matches!(self.reader, Reader::Null) || self.array.is_null(row)
     }
 
@@ -258,8 +267,9 @@ impl<'a> Cells<'a> {
             Reader::Date(v) => write_date(out, v[row]),
             Reader::Time(v) => {
                 let millis = v[row].rem_euclid(86_400_000) as u32;
-                write_time(out, millis / 1000, millis % 1000 * 1_000_000);
+                write_time(out, millis / 1000, if style.whole_seconds { 0 } else { millis % 1000 * 1_000_000 });
             }
+            Reader::LongTime(v) => write_long_time(out, v[row], style.whole_seconds),
             Reader::Timestamp { values, nanos, zoned } => {
                 let per_second = if *nanos { 1_000_000_000 } else { 1_000_000 };
                 let rest = values[row].rem_euclid(per_second) as u32;
@@ -277,7 +287,7 @@ impl<'a> Cells<'a> {
         Ok(())
     }
 
-    fn json(&self, row: usize, style: &Style, out: &mut Vec<u8>) -> Result<()> {
+    pub fn json(&self, row: usize, style: &Style, out: &mut Vec<u8>) -> Result<()> {
         if self.is_null(row) {
             out.extend_from_slice(b"null");
             return Ok(());
@@ -336,7 +346,8 @@ impl<'a> Cells<'a> {
     }
 }
 
-fn write_object<'a, 'b: 'a>(
+/// Appends a JSON object; the members' names are quoted already.
+pub(crate) fn write_object<'a, 'b: 'a>(
     members: impl Iterator<Item = (&'a [u8], &'a Cells<'b>)>,
     row: usize,
     style: &Style,
@@ -369,7 +380,7 @@ fn integer(out: &mut Vec<u8>, number: i64) {
 }
 
 /// Java's `Double.toString`, from Rust's shortest scientific form.
-fn java_float(out: &mut Vec<u8>, scientific: &str, value: f64) {
+pub(crate) fn java_float(out: &mut Vec<u8>, scientific: &str, value: f64) {
     if !value.is_finite() {
         let text = if value.is_nan() {
             "\"NaN\""
@@ -458,13 +469,7 @@ impl Shape {
 impl Encoder for JsonEncoder {
     fn encode(&mut self, batch: &ChangeBatch, out: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
         let columns = cells_of(&batch.batch)?;
-        let names: Vec<Vec<u8>> = (self.names.iter().take(columns.len()))
-            .map(|name| {
-                let mut quoted = Vec::new();
-                json_string(name.as_bytes(), &mut quoted);
-                quoted
-            })
-            .collect();
+        let names: Vec<Vec<u8>> = (self.names.iter().take(columns.len())).map(|name| quoted(name)).collect();
         for row in 0..batch.rows() {
             let kind = batch.kinds.at(row);
             let Some((before, after)) = self.shape.frame(kind.is_addition()) else {
@@ -490,16 +495,45 @@ fn append_only(format: &str, kind: RowKind) -> Result<()> {
     }
 }
 
-struct CsvEncoder {
-    delimiter: u8,
+pub(crate) struct CsvEncoder {
+    pub delimiter: u8,
     quote: Option<u8>,
     escape: Option<u8>,
     null_literal: Vec<u8>,
     element_delimiter: Vec<u8>,
-    style: Style,
+    pub style: Style,
 }
 
 impl CsvEncoder {
+    pub fn new(options: &Options) -> Result<Self> {
+        let (delimiter, quote, escape) = characters(options)?;
+        Ok(Self {
+            delimiter,
+            quote,
+            escape,
+            null_literal: options.text("null-literal").unwrap_or_default().as_bytes().to_vec(),
+            element_delimiter: options.text("array-element-delimiter").unwrap_or(";").as_bytes().to_vec(),
+            style: Style {
+                plain_decimals: options.bool("write-bigdecimal-in-scientific-notation") == Some(false),
+                ..Style::from_options(options)
+            },
+        })
+    }
+
+    /// Appends one field; `room` is for texts on their way.
+    pub fn cell(&self, cells: &Cells<'_>, row: usize, room: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<()> {
+        if cells.is_null(row) {
+            out.extend_from_slice(&self.null_literal);
+        } else if cells.is_bare() {
+            cells.plain(row, &self.style, out)?;
+        } else {
+            room.clear();
+            self.nested(cells, row, room)?;
+            self.field(room, out);
+        }
+        Ok(())
+    }
+
     fn nested(&self, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
         if cells.is_null(row) {
             out.extend_from_slice(&self.null_literal);
@@ -530,7 +564,7 @@ impl CsvEncoder {
     }
 
     /// Jackson quotes a text that is long or has any character up to the highest special one.
-    fn field(&self, text: &[u8], out: &mut Vec<u8>) {
+    pub fn field(&self, text: &[u8], out: &mut Vec<u8>) {
         let Some(quote) = self.quote else {
             for &byte in text {
                 if Some(byte) == self.escape || (self.escape.is_some() && byte == self.delimiter) {
@@ -569,15 +603,7 @@ impl Encoder for CsvEncoder {
                 if n > 0 {
                     out.push(self.delimiter);
                 }
-                if cells.is_null(row) {
-                    out.extend_from_slice(&self.null_literal);
-                } else if cells.is_bare() {
-                    cells.plain(row, &self.style, out)?;
-                } else {
-                    text.clear();
-                    self.nested(cells, row, &mut text)?;
-                    self.field(&text, out);
-                }
+                self.cell(cells, row, &mut text, out)?;
             }
             ends.push(out.len());
         }

@@ -6,6 +6,7 @@
 mod definitions;
 mod e2e;
 mod evolution;
+mod formats;
 mod mysql_ddl;
 mod notation;
 mod pipelines;
@@ -65,5 +66,6 @@ pub fn run(directory: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> 
     mysql_ddl::run(directory, filter, &mut cases)?;
     types::run(directory, filter, &mut cases)?;
     e2e::run(directory, filter, &mut cases)?;
+    formats::run(directory, filter, &mut cases)?;
     Ok(cases)
 }
