@@ -158,7 +158,9 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{SourceCounters, TableCounters};
+    use crate::cdc::{CaptureLag, TableProgress};
+    use crate::status::{CaptureStatus, SourceCounters, TableCounters};
+    use starweir_model::TableId;
     use std::sync::Arc;
 
     #[test]
@@ -167,8 +169,18 @@ mod tests {
         source.rows.store(3, Relaxed);
         source.watermark_ms.store(1500, Relaxed);
         source.lag.lock()[0] = vec![(starweir_model::SplitId("orders-0".into()), 9)];
+        let capture = CaptureStatus {
+            lag: CaptureLag { milliseconds: Some(1500), bytes: Some(7), retained_bytes: Some(9) },
+            tables: vec![TableProgress {
+                table: TableId::in_schema("shop", "orders"),
+                phase: "snapshot",
+                chunks_done: 2,
+                chunks: 5,
+            }],
+        };
         let status = JobStatus {
             name: "j".into(),
+            capture: parking_lot::Mutex::new(Some(capture)),
             sources: vec![Arc::new(source)],
             tables: parking_lot::Mutex::new(vec![TableCounters::named("shop.orders")]),
             ..JobStatus::default()
@@ -182,6 +194,8 @@ mod tests {
             }
         }
         assert!(text.contains("starweir_source_rows_total{job=\"j\",table=\"o\\\"rders\"} 3"), "{text}");
+        assert!(text.contains("starweir_capture_lag_seconds{job=\"j\"} 1.5"), "{text}");
+        assert!(text.contains("starweir_capture_chunks_done{job=\"j\",table=\"shop.orders\"} 2"), "{text}");
         assert!(text.contains("starweir_source_watermark_seconds{job=\"j\",table=\"o\\\"rders\"} 1.5"), "{text}");
     }
 }

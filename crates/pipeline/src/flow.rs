@@ -113,7 +113,7 @@ impl Flow {
     pub fn batches(&mut self, table: &TableId, rows: TableRows, metadata: bool) -> Result<Vec<(TableId, ChangeBatch)>> {
         let targets = self.operator.targets(table)?;
         if let TableRows::Columns { changes, meta } = &rows
-            && !(metadata && !meta.is_empty())
+            && (!metadata || meta.is_empty())
             && !self.transformer.applies_to(table)
             && targets.iter().all(|(_, same)| *same)
         {

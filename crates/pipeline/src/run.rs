@@ -9,6 +9,7 @@
 //! in the old shape is committed first, then the change is applied, then rows go on.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -117,8 +118,8 @@ impl Attempt for Pipeline<'_> {
                 sinks.insert(id.clone(), self.job.sink.table(&table, &schema)?);
             }
             for (table, schema) in &schemas.sinks {
-                if !sinks.contains_key(&table.to_string()) {
-                    sinks.insert(table.to_string(), self.job.sink.table(table, schema)?);
+                if let Entry::Vacant(entry) = sinks.entry(table.to_string()) {
+                    entry.insert(self.job.sink.table(table, schema)?);
                 }
             }
         }
