@@ -105,7 +105,7 @@ async fn run_pipeline(args: &RunArgs, started_ms: i64) -> Result<u8> {
             );
     }
     let started = Instant::now();
-    let result = run_apart(&built, store, &status, options).await;
+    let result = run_apart(&built, &*store, &status, options);
     drop(progress);
     let ended = match &result {
         Ok(JobEnd::Finished) => "finished",
@@ -139,9 +139,9 @@ async fn run_pipeline(args: &RunArgs, started_ms: i64) -> Result<u8> {
 }
 
 /// Runs on a thread of its own: decoding and encoding are work, and the runtime's threads wait for the network.
-async fn run_apart(
+fn run_apart(
     built: &BuiltPipeline,
-    store: Box<dyn starweir_engine::CheckpointStore>,
+    store: &dyn starweir_engine::CheckpointStore,
     status: &Arc<starweir_engine::JobStatus>,
     options: RunOptions,
 ) -> Result<JobEnd> {

@@ -133,6 +133,9 @@ const HANDED_ON: &[&str] = &[
     "sink.at-least-once.use-transaction-stream-load",
 ];
 
+/// What is kept of a table over its sinks.
+type Kept = (Arc<TableCounters>, Arc<History>);
+
 /// The StarRocks behind a pipeline.
 pub struct StarRocksPipeline {
     client: Client,
@@ -144,7 +147,7 @@ pub struct StarRocksPipeline {
     zone: String,
     place: String,
     /// By table, for as long as the process lives.
-    histories: Mutex<HashMap<TableName, (Arc<TableCounters>, Arc<History>)>>,
+    histories: Mutex<HashMap<TableName, Kept>>,
 }
 
 impl StarRocksPipeline {
