@@ -308,6 +308,61 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_read_back_the_same() {
+        let row = |n: i32| {
+            format!(
+                concat!(
+                    r#"{{"i":{n},"f":0.1,"d":1.0E10,"m":12.50,"s":"a\n\"","b":"AQID","day":"1969-12-31","t":"23:59:59","#,
+                    r#""at":"1960-01-01 00:00:00.5","z":"2023-01-01 00:00:00Z","l":["x",null],"k":{{"a":{n}}},"#,
+                    r#""r":{{"p":true,"q":null}}}}"#
+                ),
+                n = n
+            )
+        };
+        let types = [
+            ("i", "INT NOT NULL"),
+            ("f", "FLOAT"),
+            ("d", "DOUBLE"),
+            ("m", "DECIMAL(10, 2)"),
+            ("s", "STRING"),
+            ("b", "BYTES"),
+            ("day", "DATE"),
+            ("t", "TIME(0)"),
+            ("at", "TIMESTAMP(3)"),
+            ("z", "TIMESTAMP_LTZ(6)"),
+            ("l", "ARRAY<STRING>"),
+            ("k", "MAP<STRING, INT>"),
+            ("r", "ROW<`p` BOOLEAN, `q` STRING>"),
+        ];
+        let columns: Vec<_> = types.iter().map(|(name, of)| TableColumn::new(*name, of.parse().unwrap())).collect();
+        let declared = columns.iter().map(|c| starweir_model::Column::new(&c.name, c.data_type.clone())).collect();
+        let table = TableSchema { columns, primary_keys: vec!["i".into()], ..TableSchema::default() };
+        let mut schema = Vec::new();
+        connect::write_schema(&table, &mut schema);
+        let debezium =
+            format!(r#"{{"before":{},"after":{},"op":"u","source":{{"db":"d","table":"t"}}}}"#, row(1), row(2));
+        let wrapped = format!(r#"{{"schema":{},"payload":{debezium}}}"#, String::from_utf8(schema).unwrap());
+        let canal = format!(
+            r#"{{"old":[{}],"data":[{}],"type":"UPDATE","database":"d","table":"t","pkNames":["i"]}}"#,
+            row(1),
+            row(2)
+        );
+        let declared = starweir_model::Schema::new(declared);
+        for (format, given, message) in [
+            ("debezium-json", &[][..], debezium),
+            ("debezium-json", &[("include-schema.enabled", "true")], wrapped),
+            ("canal-json", &[], canal),
+        ] {
+            let options = Options::parse(crate::definitions(format).unwrap(), []).unwrap();
+            let mut decoder = crate::decoder(format, &declared, &[], &options).unwrap();
+            assert_eq!(decoder.decode(message.as_bytes()).unwrap(), 2);
+            let options = Options::parse(message_definitions(format).unwrap(), given.iter().copied()).unwrap();
+            let mut encoder = message_encoder(format, &TableId::in_schema("d", "t"), &table, &options).unwrap();
+            assert_eq!(records(&mut *encoder, &decoder.finish().unwrap()).unwrap(), [message]);
+        }
+    }
+
+    #[test]
     fn half_an_update_is_refused_rather_than_lost() {
         let options = Options::parse(CAPTURED, []).unwrap();
         for rows in [&ALL[1..2], &[ALL[1], ALL[0]]] {
