@@ -324,24 +324,31 @@ fn is_described(relation: &Relation, shape: &Shape) -> bool {
 /// catalog, which may be ahead of the stream, or else from what is known.
 fn as_described(relation: &Relation, before: &Shape, now: Option<Shape>, types: &Types) -> Shape {
     let now = now.unwrap_or_default();
-    let columns: Vec<Column> = relation
-        .columns
-        .iter()
-        .map(|described| {
-            let of = |shape: &Shape| shape.columns.iter().find(|c| c.name == described.name).cloned();
-            let known = of(&now).or_else(|| of(before));
-            Column {
-                name: described.name.clone(),
-                number: known.as_ref().map_or(0, |k| k.number),
-                type_oid: described.type_oid,
-                type_modifier: described.type_modifier,
-                kind: types.resolve(described.type_oid, described.type_modifier),
-                not_null: known.as_ref().is_some_and(|k| k.not_null),
-                comment: known.as_ref().and_then(|k| k.comment.clone()),
-                default: known.and_then(|k| k.default),
+    let mut columns: Vec<Column> = Vec::with_capacity(relation.columns.len());
+    for described in &relation.columns {
+        let of = |shape: &Shape| shape.columns.iter().find(|c| c.name == described.name).cloned();
+        let is_like = |c: &Column| c.type_oid == described.type_oid && c.type_modifier == described.type_modifier;
+        let last = columns.last().map_or(0, |c| c.number);
+        let known = match (of(before), of(&now)) {
+            // A column of this name was dropped and another added, before or after what is described here. Columns
+            // come in the order of their numbers, and the newer one has the higher.
+            (Some(old), Some(new)) if old.number != new.number => {
+                let is_new = old.number <= last || (!is_like(&old) && is_like(&new));
+                Some(if is_new { new } else { old })
             }
-        })
-        .collect();
+            (old, new) => new.or(old),
+        };
+        columns.push(Column {
+            name: described.name.clone(),
+            number: known.as_ref().map_or(0, |k| k.number),
+            type_oid: described.type_oid,
+            type_modifier: described.type_modifier,
+            kind: types.resolve(described.type_oid, described.type_modifier),
+            not_null: known.as_ref().is_some_and(|k| k.not_null),
+            comment: known.as_ref().and_then(|k| k.comment.clone()),
+            default: known.and_then(|k| k.default),
+        });
+    }
     let has_all = |key: &[String]| !key.is_empty() && key.iter().all(|k| columns.iter().any(|c| c.name == *k));
     let primary_key = if has_all(&now.primary_key) {
         now.primary_key
@@ -459,6 +466,60 @@ impl CdcReader for PostgresReader {
             milliseconds: self.lag_ms,
             bytes: self.health.as_ref().and_then(Health::behind),
             retained_bytes: self.health.as_ref().and_then(Health::retained),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use starweir_formats::postgres::TypeOptions;
+    use starweir_formats::postgres::pgoutput::RelationColumn;
+    use starweir_model::TableId;
+
+    use super::*;
+
+    fn shape(columns: &[(&str, i16, u32)]) -> Shape {
+        let column = |(name, number, type_oid): &(&str, i16, u32)| Column {
+            name: (*name).into(),
+            number: *number,
+            type_oid: *type_oid,
+            type_modifier: -1,
+            kind: Types::default().resolve(*type_oid, -1),
+            not_null: false,
+            comment: None,
+            default: None,
+        };
+        Shape { columns: columns.iter().map(column).collect(), ..Shape::default() }
+    }
+
+    #[test]
+    fn a_catalog_ahead_of_the_stream_does_not_confuse_columns() {
+        // Described while the catalog has already: a renamed to title, b dropped and added again.
+        let before = shape(&[("id", 1, 23), ("a", 2, 25), ("b", 3, 23), ("c", 4, 25)]);
+        let now = shape(&[("id", 1, 23), ("title", 2, 25), ("c", 4, 25), ("b", 5, 25)]);
+        for (described, expected) in [
+            (vec![("id", 23), ("a", 25), ("b", 20), ("c", 25)], vec!["AlterColumnType"]),
+            (vec![("id", 23), ("title", 25), ("c", 25), ("b", 25)], vec!["DropColumn", "RenameColumn", "AddColumn"]),
+            (vec![("id", 23), ("title", 25), ("c", 25), ("b", 23)], vec!["DropColumn", "RenameColumn", "AddColumn"]),
+        ] {
+            let column = |(name, type_oid): (&str, u32)| RelationColumn {
+                is_key: name == "id",
+                name: name.into(),
+                type_oid,
+                type_modifier: -1,
+            };
+            let relation = Relation {
+                id: 1,
+                schema: "public".into(),
+                name: "t".into(),
+                identity: b'd',
+                columns: described.into_iter().map(column).collect(),
+            };
+            let after = as_described(&relation, &before, Some(now.clone()), &Types::default());
+            let found = changes(&TableId::table("t"), &before, &after, TypeOptions::default());
+            let kinds: Vec<_> = found.iter().map(|c| format!("{:?}", c.kind())).collect();
+            assert_eq!(kinds, expected);
+            assert_eq!(after.primary_key, ["id"]);
         }
     }
 }

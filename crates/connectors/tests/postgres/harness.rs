@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{Array as _, RecordBatch};
+use arrow::array::{Array as _, ArrayRef, RecordBatch, Time64MicrosecondArray, TimestampMicrosecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use starweir_connectors::postgres::postgres_source;
 use starweir_engine::{CdcEvent, CdcReader, CdcSource, TableRows};
@@ -258,21 +258,28 @@ impl Model {
     }
 }
 
+/// A column whose values have a text: instants of UTC without their zone.
+fn plain(column: &ArrayRef) -> ArrayRef {
+    match column.as_any().downcast_ref::<TimestampMicrosecondArray>() {
+        Some(instants) => Arc::new(instants.clone().with_timezone_opt(None::<Arc<str>>)),
+        None => column.clone(),
+    }
+}
+
 fn cells(batch: &RecordBatch) -> Vec<Cells> {
     let options = FormatOptions::default().with_null("NULL");
-    let formats: Vec<_> =
-        batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
-    let time = |column: &arrow::array::ArrayRef, row: usize| {
+    let columns: Vec<ArrayRef> = batch.columns().iter().map(plain).collect();
+    let formats: Vec<_> = columns.iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
+    let time = |column: &ArrayRef, row: usize| {
         // 24:00:00 has no text of its own.
-        let times = column.as_any().downcast_ref::<arrow::array::Time64MicrosecondArray>();
-        times.map(|t| format!("{} us", t.value(row)))
+        column.as_any().downcast_ref::<Time64MicrosecondArray>().map(|t| format!("{} us", t.value(row)))
     };
     (0..batch.num_rows())
         .map(|row| {
-            let columns = formats.iter().zip(batch.columns());
-            columns
-                .map(|(f, c)| (!c.is_null(row)).then(|| time(c, row).unwrap_or_else(|| f.value(row).to_string())))
-                .collect()
+            let cell = |(f, c): (&ArrayFormatter<'_>, &ArrayRef)| {
+                (!c.is_null(row)).then(|| time(c, row).unwrap_or_else(|| f.value(row).to_string()))
+            };
+            formats.iter().zip(&columns).map(cell).collect()
         })
         .collect()
 }
