@@ -8,6 +8,7 @@ pub mod filesystem;
 mod format;
 pub mod kafka;
 pub mod mysql;
+pub mod postgres;
 pub mod print;
 pub mod registry;
 pub mod starrocks;

@@ -2,3 +2,4 @@
 
 mod kafka;
 mod mysql;
+mod postgres;

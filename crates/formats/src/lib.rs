@@ -36,6 +36,7 @@ mod error;
 mod json;
 pub mod mysql;
 mod options;
+pub mod postgres;
 mod raw;
 mod scan;
 mod time;

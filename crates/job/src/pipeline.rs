@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use starweir_connectors::mysql;
+use starweir_connectors::postgres;
 use starweir_connectors::starrocks::pipeline as starrocks;
 use starweir_engine::{CdcSink, CdcSource};
 use starweir_model::option::OptionError;
-use starweir_model::{Clock, Error, OptionDef, OptionType, Options, Result, nearest};
+use starweir_model::{Clock, Error, OptionDef, OptionType, Options, Result, SystemClock, nearest};
 use starweir_pipeline::definition::Config;
 use starweir_pipeline::evolution::{SchemaOperator, SchemaState};
 use starweir_pipeline::options::check;
@@ -81,6 +82,7 @@ pub struct PipelineConnector {
 /// Every connector a pipeline can name.
 pub const PIPELINE_CONNECTORS: &[PipelineConnector] = &[
     PipelineConnector { name: "mysql", source: Some(mysql::definitions), sink: None },
+    PipelineConnector { name: "postgres", source: Some(postgres::definitions), sink: None },
     PipelineConnector { name: "starrocks", source: None, sink: Some(starrocks::definitions) },
     PipelineConnector {
         name: "values",
@@ -288,6 +290,7 @@ pub fn check_meaning(kind: &str, role: &str, config: &Config) -> Result<()> {
             }
             Ok(())
         }
+        ("postgres", "source") => postgres::postgres_source(given(), Arc::new(SystemClock)).map(|_| ()).map_err(first),
         ("values", "source") => {
             ValuesSource::new(given(), |path| std::fs::read_to_string(Path::new(path))).map(|_| ()).map_err(first)
         }
@@ -302,12 +305,12 @@ fn source(definition: &PipelineDef, context: &PipelineContext, batch: bool) -> R
     let given = source.config.iter().map(|(k, v)| (k.as_str(), v.as_str()));
     match source.kind.as_str() {
         "mysql" => {
-            let bounded = source.config.get("scan.startup.mode").is_some_and(|mode| mode == "snapshot");
-            if batch && !bounded {
-                return Err(Error::user("execution.runtime-mode BATCH reads only what ends")
-                    .with_hint("set scan.startup.mode: snapshot in the source"));
-            }
+            only_what_ends(definition, batch)?;
             mysql::mysql_source(given, context.clock.clone(), context.seed).map_err(first)
+        }
+        "postgres" => {
+            only_what_ends(definition, batch)?;
+            postgres::postgres_source(given, context.clock.clone()).map_err(first)
         }
         "values" => {
             let read = |path: &str| std::fs::read_to_string(Path::new(path));
@@ -327,6 +330,16 @@ pub fn build_source(kind: &str, config: &Config, context: &PipelineContext) -> R
         ..PipelineDef::default()
     };
     source(&definition, context, false)
+}
+
+/// BATCH is for captures that end after their snapshot.
+fn only_what_ends(definition: &PipelineDef, batch: bool) -> Result<()> {
+    let bounded = definition.source.config.get("scan.startup.mode").is_some_and(|mode| mode == "snapshot");
+    if batch && !bounded {
+        return Err(Error::user("execution.runtime-mode BATCH reads only what ends")
+            .with_hint("set scan.startup.mode: snapshot in the source"));
+    }
+    Ok(())
 }
 
 fn sink(definition: &PipelineDef, name: &str, zone: &Tz, print: Line) -> Result<Arc<dyn CdcSink>> {

@@ -10,6 +10,7 @@ mod formats;
 mod mysql_ddl;
 mod notation;
 mod pipelines;
+mod postgres_types;
 mod routes;
 mod starrocks_sink;
 mod transform;
@@ -65,6 +66,7 @@ pub fn run(directory: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Case>> 
     transform::run(directory, filter, &mut cases)?;
     mysql_ddl::run(directory, filter, &mut cases)?;
     types::run(directory, filter, &mut cases)?;
+    postgres_types::run(directory, filter, &mut cases)?;
     e2e::run(directory, filter, &mut cases)?;
     formats::run(directory, filter, &mut cases)?;
     Ok(cases)
