@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_holds_what_was_committed_in_it() {
-        let high = 3 << 32;
+        let high = 3_u64 << 32;
         let text = format!("{}:{}:{},{}", high + 10, high + 20, high + 10, high + 14);
         let contained = Contained::parse(&text, 1000).unwrap();
         for (xid, commit, expected) in [

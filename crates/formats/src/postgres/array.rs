@@ -49,8 +49,11 @@ pub(super) fn elements(text: &str) -> Result<Vec<Option<Cow<'_, str>>>, NotFlat>
     }
 }
 
+/// A key and its value; None for NULL.
+pub(super) type Pair<'a> = (Cow<'a, str>, Option<Cow<'a, str>>);
+
 /// Keys and values of `"a"=>"1", "b"=>NULL`.
-pub(super) fn pairs(text: &str) -> Option<Vec<(Cow<'_, str>, Option<Cow<'_, str>>)>> {
+pub(super) fn pairs(text: &str) -> Option<Vec<Pair<'_>>> {
     let mut found = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {

@@ -14,7 +14,7 @@ use base64::Engine as _;
 use starweir_model::table::arrow_type;
 use starweir_model::{ChangeBatch, Error, LogicalType, Result, RowKind, RowKinds};
 
-use super::array::{NotFlat, elements, pairs};
+use super::array::{NotFlat, Pair, elements, pairs};
 use super::pgoutput::Field;
 use super::shape::Shape;
 use super::temporal::{self, Point};
@@ -43,7 +43,7 @@ enum Builder {
     Date(Date32Builder),
     Time(Time64MicrosecondBuilder),
     Timestamp(TimestampMicrosecondBuilder, bool),
-    Map(MapBuilder<StringBuilder, StringBuilder>),
+    Map(Box<MapBuilder<StringBuilder, StringBuilder>>),
     List { element: Box<ColumnBuilder>, ends: Vec<i32>, valid: Vec<bool>, logical: LogicalType },
 }
 
@@ -75,7 +75,7 @@ impl ColumnBuilder {
             LogicalType::TimestampLtz(_) => Builder::Timestamp(TimestampMicrosecondBuilder::new(), true),
             LogicalType::Map(..) => {
                 let names = MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
-                Builder::Map(MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new()))
+                Builder::Map(Box::new(MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())))
             }
             logical @ LogicalType::Array(_) => match kind {
                 Kind::Array(element) => Builder::List {
@@ -283,7 +283,7 @@ fn plain_money(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_digit() || matches!(c, '.' | '-')).collect()
 }
 
-fn hstore_json(pairs: &[(std::borrow::Cow<'_, str>, Option<std::borrow::Cow<'_, str>>)]) -> String {
+fn hstore_json(pairs: &[Pair<'_>]) -> String {
     let mut out = String::from("{");
     for (i, (key, value)) in pairs.iter().enumerate() {
         if i > 0 {
