@@ -111,8 +111,13 @@ mod tests {
             (r#"{"a"#, Err(NotFlat::Broken)),
         ] {
             let found = elements(text);
-            let found = found.as_ref().map(|f| f.iter().map(Option::as_deref).collect::<Vec<_>>());
-            assert_eq!(found, expected.as_ref().map(Clone::clone), "{text}");
+            match (&found, &expected) {
+                (Ok(found), Ok(expected)) => {
+                    assert_eq!(found.iter().map(Option::as_deref).collect::<Vec<_>>(), *expected, "{text}");
+                }
+                (Err(found), Err(expected)) => assert_eq!(found, expected, "{text}"),
+                _ => panic!("{text}: {found:?}"),
+            }
         }
     }
 
