@@ -37,40 +37,31 @@ async fn snapshot_and_stream_make_the_servers_tables_whatever_restarts() {
         )
         .await;
         let stop = Arc::new(AtomicBool::new(false));
-        let writers: Vec<_> = [0u64, 1]
-            .into_iter()
-            .map(|writer| {
-                let (config, stop) = (db.connect(), stop.clone());
-                let mut chance = Chance((seed * 7 + writer) | 1);
-                async move {
-                    let client = config.await;
-                    tokio::spawn(async move {
-                        let mut n = 0u64;
-                        while !stop.load(Ordering::Relaxed) {
-                            n += 1;
-                            let mut sql = String::from("BEGIN;");
-                            for _ in 0..=chance.below(6) {
-                                // Each writer has its own keys, so that they never wait for one another.
-                                let id = chance.below(1_100) * 2 + writer;
-                                sql += &match chance.below(7) {
-                                    0 => format!("INSERT INTO a VALUES ({id}, {n}, 'new') ON CONFLICT DO NOTHING;"),
-                                    1 => format!("DELETE FROM a WHERE id = {id};"),
-                                    2 | 3 => format!("UPDATE a SET v = {n} WHERE id = {id};"),
-                                    4 => format!("UPDATE b SET v = {n} WHERE x = {id};"),
-                                    5 => format!("UPDATE b SET y = 'moved{n}' WHERE x = {id};"),
-                                    _ => format!("DELETE FROM b WHERE x = {id};"),
-                                };
-                            }
-                            sql += if chance.below(5) == 0 { "ROLLBACK" } else { "COMMIT" };
-                            client.batch_execute(&sql).await.unwrap();
-                        }
-                    })
-                }
-            })
-            .collect();
         let mut running = Vec::new();
-        for writer in writers {
-            running.push(writer.await);
+        for writer in [0u64, 1] {
+            let (client, stop) = (db.connect().await, stop.clone());
+            let mut chance = Chance((seed * 7 + writer) | 1);
+            running.push(tokio::spawn(async move {
+                let mut n = 0u64;
+                while !stop.load(Ordering::Relaxed) {
+                    n += 1;
+                    let mut sql = String::from("BEGIN;");
+                    for _ in 0..=chance.below(6) {
+                        // Each writer has its own keys, so that they never wait for one another.
+                        let id = chance.below(1_100) * 2 + writer;
+                        sql += &match chance.below(7) {
+                            0 => format!("INSERT INTO a VALUES ({id}, {n}, 'new') ON CONFLICT DO NOTHING;"),
+                            1 => format!("DELETE FROM a WHERE id = {id};"),
+                            2 | 3 => format!("UPDATE a SET v = {n} WHERE id = {id};"),
+                            4 => format!("UPDATE b SET v = {n} WHERE x = {id};"),
+                            5 => format!("UPDATE b SET y = 'moved{n}' WHERE x = {id};"),
+                            _ => format!("DELETE FROM b WHERE x = {id};"),
+                        };
+                    }
+                    sql += if chance.below(5) == 0 { "ROLLBACK" } else { "COMMIT" };
+                    client.batch_execute(&sql).await.unwrap();
+                }
+            }));
         }
         let mut pipe = db.pipe(&[]).await;
         let mut chance = Chance(seed);
