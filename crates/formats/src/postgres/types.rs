@@ -192,7 +192,7 @@ fn builtin(oid: u32, modifier: i32) -> Option<Kind> {
     })
 }
 
-/// NUMERIC(precision, scale) as Flink CDC gives it. [`Kind::data_type`] differs where this loses digits.
+/// NUMERIC(precision, scale) as Flink CDC gives it. The type that is used differs where this loses digits.
 pub fn numeric(precision: i32, scale: i32, mode: DecimalMode) -> LogicalType {
     match mode {
         DecimalMode::Double => LogicalType::Double,
