@@ -161,6 +161,7 @@ impl Attempt for Pipeline<'_> {
             epoch: manifest.as_ref().map_or(Epoch::FIRST, |m| m.epoch.next()),
             recovered: manifest.as_ref().map_or(Epoch(0), |m| m.epoch),
             position,
+            first_state: None,
             read_bytes: 0,
             creations: Vec::new(),
         };
@@ -200,6 +201,8 @@ struct Running<'a> {
     recovered: Epoch,
     /// The capture's state at the last epoch's end.
     position: Option<Offset>,
+    /// The capture's state at the last boundary, as long as no epoch has ended.
+    first_state: Option<Offset>,
     read_bytes: u64,
     /// Batch mode: tables announced before the first row.
     creations: Vec<(TableId, TableSchema)>,
@@ -226,6 +229,9 @@ impl Running<'_> {
                     return Ok(JobEnd::Stopped);
                 }
             }
+            if boundary && self.position.is_none() {
+                self.first_state = Some(self.reader.state()?);
+            }
             let wait = next_cut.saturating_duration_since(Instant::now()).min(POLL_WAIT);
             let polled = self.reader.poll(wait).await?;
             boundary = polled.boundary;
@@ -237,9 +243,8 @@ impl Running<'_> {
             self.read_bytes += polled.bytes;
             let counters = &self.protocol.status.sources[0];
             counters.bytes.fetch_add(polled.bytes, Ordering::Relaxed);
-            let mut before = polled.state_before;
             for event in polled.events {
-                self.event(event, &mut before).await?;
+                self.event(event, polled.state_before.as_ref()).await?;
             }
             self.flush_full().await?;
             if polled.finished {
@@ -251,7 +256,7 @@ impl Running<'_> {
         }
     }
 
-    async fn event(&mut self, event: CdcEvent, before: &mut Option<Offset>) -> Result<()> {
+    async fn event(&mut self, event: CdcEvent, before: Option<&Offset>) -> Result<()> {
         match event {
             CdcEvent::Schema(SchemaChange::CreateTable { table, schema }) if self.job.batch => {
                 self.creations.push((table, schema));
@@ -263,7 +268,7 @@ impl Running<'_> {
                     let ignored = crate::print::schema_change(&ignored);
                     (self.protocol.options.note)(format!("Ignored schema change {ignored}."));
                 }
-                self.apply(changes, before.take()).await
+                self.apply(changes, before.cloned()).await
             }
             CdcEvent::Rows { table, rows } => {
                 self.create_announced().await?;
@@ -293,11 +298,12 @@ impl Running<'_> {
             return Ok(());
         }
         if self.tables.values().any(|table| table.dirty) {
-            // Without a state from before the change, the last epoch's stands: a crash repeats rows, in their order.
-            let state = before.or_else(|| self.position.clone());
-            if let Some(state) = state {
-                self.end_epoch(state, false).await?;
-            }
+            // Without a state from before the change, an older one stands: a crash repeats rows, in their order.
+            let state =
+                before.or_else(|| self.position.clone()).or_else(|| self.first_state.clone()).ok_or_else(|| {
+                    Error::internal("a table changes its shape, and nothing says where the capture stood before it")
+                })?;
+            self.end_epoch(state, false).await?;
         }
         for change in changes {
             let table = change.table().clone();
