@@ -104,7 +104,7 @@ pub trait CdcReader: Send {
     async fn poll(&mut self, wait: Duration) -> Result<CdcPolled>;
 
     /// Everything another attempt needs to go on after what `poll` has returned: position, snapshot progress, schemas.
-    /// Called only where the last poll said `boundary`.
+    /// Called only where the last poll said `boundary`, and before the first: there it says where this attempt starts.
     fn state(&self) -> Result<Offset>;
 
     /// Everything up to this state is committed: the server may forget it. Called in order, at least once per epoch.

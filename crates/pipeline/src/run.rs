@@ -150,7 +150,12 @@ impl Attempt for Pipeline<'_> {
         if manifest.as_ref().is_some_and(|m| m.finished) {
             return Ok(JobEnd::Finished);
         }
+        let restored = manifest.is_some();
         let reader = self.job.source.open(position.as_ref()).await?;
+        let position = match position {
+            Some(position) => position,
+            None => reader.state()?,
+        };
         protocol.status.running.store(true, Ordering::Release);
         let mut running = Running {
             job: self.job,
@@ -161,10 +166,14 @@ impl Attempt for Pipeline<'_> {
             epoch: manifest.as_ref().map_or(Epoch::FIRST, |m| m.epoch.next()),
             recovered: manifest.as_ref().map_or(Epoch(0), |m| m.epoch),
             position,
-            first_state: None,
             read_bytes: 0,
             creations: Vec::new(),
         };
+        if !restored {
+            // Start offsets such as "latest" must mean the same after a crash in the first epoch.
+            let manifest = running.manifest(Epoch(0), &running.position, BTreeMap::new(), false)?;
+            running.protocol.store.write(&manifest).await?;
+        }
         running.drive().await
     }
 }
@@ -200,9 +209,7 @@ struct Running<'a> {
     /// The epoch this attempt started after.
     recovered: Epoch,
     /// The capture's state at the last epoch's end.
-    position: Option<Offset>,
-    /// The capture's state at the last boundary, as long as no epoch has ended.
-    first_state: Option<Offset>,
+    position: Offset,
     read_bytes: u64,
     /// Batch mode: tables announced before the first row.
     creations: Vec<(TableId, TableSchema)>,
@@ -228,9 +235,6 @@ impl Running<'_> {
                 if stop.level() > 0 {
                     return Ok(JobEnd::Stopped);
                 }
-            }
-            if boundary && self.position.is_none() {
-                self.first_state = Some(self.reader.state()?);
             }
             let wait = next_cut.saturating_duration_since(Instant::now()).min(POLL_WAIT);
             let polled = self.reader.poll(wait).await?;
@@ -298,11 +302,8 @@ impl Running<'_> {
             return Ok(());
         }
         if self.tables.values().any(|table| table.dirty) {
-            // Without a state from before the change, an older one stands: a crash repeats rows, in their order.
-            let state =
-                before.or_else(|| self.position.clone()).or_else(|| self.first_state.clone()).ok_or_else(|| {
-                    Error::internal("a table changes its shape, and nothing says where the capture stood before it")
-                })?;
+            // Without a state from before the change, the last epoch's stands: a crash repeats rows, in their order.
+            let state = before.unwrap_or_else(|| self.position.clone());
             self.end_epoch(state, false).await?;
         }
         for change in changes {
@@ -374,6 +375,22 @@ impl Running<'_> {
         Ok(Table { encoder, writer: sender, task, dirty: false })
     }
 
+    fn manifest(
+        &self,
+        epoch: Epoch,
+        state: &Offset,
+        tokens: BTreeMap<String, Vec<Token>>,
+        finished: bool,
+    ) -> Result<Manifest> {
+        let schemas = serde_json::to_string(self.flow.state())
+            .map_err(|e| Error::internal("the schemas could not be written as text").with_source(e))?;
+        let offsets =
+            BTreeMap::from([(SplitId(POSITION.into()), state.clone()), (SplitId(SCHEMAS.into()), Offset(schemas))]);
+        let source = SourceState { identity: self.job.source.identity(), offsets, watermark_ms: None };
+        let sources = BTreeMap::from([(SOURCE.to_owned(), source)]);
+        Ok(self.protocol.manifest(epoch, self.job.plan.clone(), sources, tokens, finished))
+    }
+
     /// One epoch from cut to acknowledgement, recorded with `state`. One in which nothing happened leaves no trace.
     async fn end_epoch(&mut self, state: Offset, finished: bool) -> Result<()> {
         let started = Instant::now();
@@ -394,16 +411,10 @@ impl Running<'_> {
             tokens.insert(id, prepared);
         }
         let nothing = tokens.values().all(Vec::is_empty);
-        if nothing && !finished && self.position.as_ref() == Some(&state) {
+        if nothing && !finished && self.position == state {
             return Ok(());
         }
-        let schemas = serde_json::to_string(self.flow.state())
-            .map_err(|e| Error::internal("the schemas could not be written as text").with_source(e))?;
-        let offsets =
-            BTreeMap::from([(SplitId(POSITION.into()), state.clone()), (SplitId(SCHEMAS.into()), Offset(schemas))]);
-        let source = SourceState { identity: self.job.source.identity(), offsets, watermark_ms: None };
-        let sources = BTreeMap::from([(SOURCE.to_owned(), source)]);
-        let manifest = self.protocol.manifest(self.epoch, self.job.plan.clone(), sources, tokens, finished);
+        let manifest = self.manifest(self.epoch, &state, tokens, finished)?;
         let reader = &mut self.reader;
         let acknowledge = async {
             if let Err(error) = reader.acknowledge(&state).await {
@@ -412,7 +423,7 @@ impl Running<'_> {
         };
         self.protocol.commit_epoch(&manifest, started, acknowledge).await?;
         self.epoch = self.epoch.next();
-        self.position = Some(state);
+        self.position = state;
         self.read_bytes = 0;
         Ok(())
     }

@@ -22,7 +22,7 @@ use super::pump::Pump;
 use super::schema::one_table;
 use super::server::Server;
 use super::snapshot::Snapshots;
-use super::state::{Saved, SavedSnapshot};
+use super::state::{Saved, SavedSnapshot, Skip};
 use super::tables::{Mapped, Tables, untouched};
 
 /// A poll returns when so much is gathered, also inside of a transaction.
@@ -59,8 +59,7 @@ pub(super) struct MySqlReader {
     finished: bool,
     /// Rows before this time are passed over (startup mode timestamp), in milliseconds.
     since_ms: Option<i64>,
-    skip_events: u64,
-    skip_rows: u64,
+    skip: Skip,
     /// The event being handled is one of those to pass over.
     skip_this: bool,
     lag_ms: Option<u64>,
@@ -81,8 +80,7 @@ pub(super) struct ReaderParts {
     pub fixed: BTreeSet<TableKey>,
     pub finished: bool,
     pub since_ms: Option<i64>,
-    pub skip_events: u64,
-    pub skip_rows: u64,
+    pub skip: Skip,
 }
 
 impl MySqlReader {
@@ -104,8 +102,7 @@ impl MySqlReader {
             conn: None,
             finished: parts.finished,
             since_ms: parts.since_ms,
-            skip_events: parts.skip_events,
-            skip_rows: parts.skip_rows,
+            skip: parts.skip,
             skip_this: false,
             lag_ms: None,
             stepped: false,
@@ -273,13 +270,13 @@ impl MySqlReader {
             self.xa_rows.push((key.clone(), batch.finish()?, time_ms));
             return Ok(None);
         }
-        if self.skip_rows > 0 {
+        if self.skip.rows > 0 {
             let mut batch = self.tables.new_batch(key)?;
             current.rows.decode(kind, version2, data, &mut batch)?;
             let changes = batch.finish()?;
             let per_row = if matches!(kind, RowsKind::Update | RowsKind::PartialUpdate) { 2 } else { 1 };
-            let skip = (self.skip_rows as usize).min(changes.rows() / per_row);
-            self.skip_rows -= skip as u64;
+            let skip = (self.skip.rows as usize).min(changes.rows() / per_row);
+            self.skip.rows -= skip as u64;
             let rest = skip * per_row..changes.rows();
             let kinds = rest.clone().map(|i| changes.kinds.at(i)).collect();
             let batch = changes.batch.slice(rest.start, rest.len());
@@ -470,7 +467,6 @@ impl MySqlReader {
     /// Keeps the state as it is before a change of a table's shape: the epoch that ends there is recorded with it.
     fn note_state(&mut self) -> Result<()> {
         if self.state_before.is_none() {
-            self.tables.save()?;
             self.state_before = Some(self.state()?);
         }
         Ok(())
@@ -660,8 +656,8 @@ impl CdcReader for MySqlReader {
                     let header = event.header();
                     let counts = header.log_pos() != 0
                         && !matches!(header.event_type_raw(), types::ROTATE | types::FORMAT_DESCRIPTION);
-                    self.skip_this = self.skip_events > 0 && counts;
-                    self.skip_events -= u64::from(self.skip_this);
+                    self.skip_this = self.skip.events > 0 && counts;
+                    self.skip.events -= u64::from(self.skip_this);
                 }
                 match self.handle(&event)? {
                     Some(found) => {
@@ -681,7 +677,6 @@ impl CdcReader for MySqlReader {
             }
         }
         self.flush_all()?;
-        self.tables.save()?;
         Ok(CdcPolled {
             events: std::mem::take(&mut self.out),
             bytes: std::mem::take(&mut self.bytes),
@@ -702,7 +697,7 @@ impl CdcReader for MySqlReader {
             })
             .collect();
         let tables = self.tables.saved()?;
-        Saved::new(self.log.seen.clone(), self.log.resume(), tables, snapshots, self.finished).write()
+        Saved::new(self.log.seen.clone(), self.log.resume(), tables, snapshots, self.finished, self.skip).write()
     }
 
     fn progress(&self) -> Vec<TableProgress> {

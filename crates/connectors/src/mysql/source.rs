@@ -18,7 +18,7 @@ use super::reader::{MySqlReader, ReaderParts};
 use super::schema::{cascading, selected_tables};
 use super::server::Server;
 use super::snapshot::{Snapshots, TableSnapshot};
-use super::state::Saved;
+use super::state::{Saved, Skip};
 use super::tables::Tables;
 
 /// So many chunks are read at once, if the options allow so many connections.
@@ -220,7 +220,7 @@ impl CdcSource for MySqlSource {
             Snapshots::new(settings.clone(), server.clone(), settings.connections.min(SNAPSHOT_READERS));
         let mut fixed = BTreeSet::new();
         let mut finished = false;
-        let (mut from, seen);
+        let (mut from, seen, skip);
         match saved {
             Some(saved) => {
                 for table in saved.shapes()? {
@@ -234,6 +234,7 @@ impl CdcSource for MySqlSource {
                     snapshots.tables.insert(key, snapshot.left);
                 }
                 finished = saved.finished;
+                skip = saved.skip;
                 from = saved.resume.unwrap_or_else(|| saved.seen.clone());
                 seen = saved.seen;
                 if settings.new_tables_by_snapshot {
@@ -257,6 +258,7 @@ impl CdcSource for MySqlSource {
                 }
                 from = begin.unwrap_or_default();
                 seen = from.clone();
+                skip = Skip { events: settings.skip_events, rows: settings.skip_rows };
             }
         }
         self.check_charsets(&tables)?;
@@ -280,8 +282,7 @@ impl CdcSource for MySqlSource {
             fixed,
             finished,
             since_ms,
-            skip_events: if restored.is_none() { settings.skip_events } else { 0 },
-            skip_rows: if restored.is_none() { settings.skip_rows } else { 0 },
+            skip,
         })))
     }
 }

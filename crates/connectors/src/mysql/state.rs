@@ -41,6 +41,22 @@ pub(super) struct Saved {
     pub snapshots: Vec<SavedSnapshot>,
     #[serde(default)]
     pub finished: bool,
+    /// What is left to pass over of the stream, as the start mode asks.
+    #[serde(default, skip_serializing_if = "Skip::is_nothing")]
+    pub skip: Skip,
+}
+
+/// Events and rows to pass over at the start of the stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Skip {
+    pub events: u64,
+    pub rows: u64,
+}
+
+impl Skip {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Saved {
@@ -50,8 +66,9 @@ impl Saved {
         tables: Box<RawValue>,
         snapshots: Vec<SavedSnapshot>,
         finished: bool,
+        skip: Skip,
     ) -> Self {
-        Self { version: VERSION, seen, resume, tables, snapshots, finished }
+        Self { version: VERSION, seen, resume, tables, snapshots, finished, skip }
     }
 
     pub fn read(offset: &Offset) -> Result<Self> {

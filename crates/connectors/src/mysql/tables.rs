@@ -1,6 +1,7 @@
 //! The captured tables while reading: their shapes, the rows gathered of each, and how to read their rows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 use arrow::array::BooleanArray;
 use arrow::row::{RowConverter, SortField};
@@ -68,7 +69,8 @@ pub(super) struct Tables {
     pub maps: HashMap<u64, Mapped>,
     /// Tables that are captured; what else is known helps to understand statements.
     pub captured: BTreeSet<TableKey>,
-    saved: Option<Box<RawValue>>,
+    /// The shapes as text, until one changes.
+    saved: OnceLock<Box<RawValue>>,
     pub rows_gathered: usize,
     pub bytes_gathered: usize,
     converters: HashMap<TableKey, (u64, RowConverter, Vec<usize>)>,
@@ -95,7 +97,7 @@ impl Tables {
             versions: HashMap::new(),
             maps: HashMap::new(),
             captured: BTreeSet::new(),
-            saved: None,
+            saved: OnceLock::new(),
             rows_gathered: 0,
             bytes_gathered: 0,
             converters: HashMap::new(),
@@ -106,7 +108,7 @@ impl Tables {
     /// The shape of a table, or of several, has changed.
     pub fn changed(&mut self, key: &TableKey) {
         *self.versions.entry(key.clone()).or_default() += 1;
-        self.saved = None;
+        self.saved = OnceLock::new();
     }
 
     fn version(&self, key: &TableKey) -> u64 {
@@ -256,26 +258,22 @@ impl Tables {
         converter.convert_columns(&columns).map_err(failed)
     }
 
-    /// Writes the captured tables' shapes down, if they have changed.
-    pub fn save(&mut self) -> Result<()> {
-        if self.saved.is_none() {
-            let list: Vec<SavedTable> = self
-                .captured
-                .iter()
-                .filter_map(|key| {
-                    let shape = self.catalog.table(key)?.clone();
-                    Some(SavedTable { database: key.0.clone(), name: key.1.clone(), shape })
-                })
-                .collect();
-            let raw = serde_json::value::to_raw_value(&list);
-            self.saved = Some(raw.map_err(|e| Error::internal("tables cannot be saved").with_source(e))?);
-        }
-        Ok(())
-    }
-
-    /// The captured tables' shapes as they were when last written down.
+    /// The captured tables' shapes, for a state.
     pub fn saved(&self) -> Result<Box<RawValue>> {
-        self.saved.clone().ok_or_else(|| Error::internal("the tables of a MySQL capture were not written down"))
+        if let Some(known) = self.saved.get() {
+            return Ok(known.clone());
+        }
+        let list: Vec<SavedTable> = self
+            .captured
+            .iter()
+            .filter_map(|key| {
+                let shape = self.catalog.table(key)?.clone();
+                Some(SavedTable { database: key.0.clone(), name: key.1.clone(), shape })
+            })
+            .collect();
+        let raw = serde_json::value::to_raw_value(&list)
+            .map_err(|e| Error::internal("tables cannot be saved").with_source(e))?;
+        Ok(self.saved.get_or_init(|| raw).clone())
     }
 
     /// The shape that a table map describes, as far as it does; what it leaves open is taken from the table as known.
