@@ -42,6 +42,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("curl loads as StarRocks' manual writes them", curl),
     ("examples of the client crate", client_examples),
     ("the MySQL guide's pipeline on a real MariaDB, changed while it runs", from_mysql),
+    ("a damaged table read again while its source changes (MariaDB)", resync),
     ("the README's script against real Kafka and a warehouse over the wire, by two --sets", two_sets),
     ("real Java connector, V1", |p| java_connector(p, "V1", "at-least-once")),
     ("real Java connector, V2", |p| java_connector(p, "V2", "at-least-once")),
@@ -318,10 +319,15 @@ fn java_connector(place: &Place, version: &str, semantic: &str) -> Result<Outcom
 /// The guide's example: two databases of a real MariaDB into one, a changed shape included; the tables printed at the
 /// end are those of the guide.
 fn from_mysql(place: &Place) -> Result<Outcome> {
+    with_mariadb(place, "from-mysql", |port| follow_mysql(place, port))
+}
+
+/// Runs a check beside a MariaDB of its own.
+fn with_mariadb(place: &Place, name: &str, check: impl FnOnce(u16) -> Result<()>) -> Result<Outcome> {
     if Command::new("mariadbd").arg("--version").output().is_err() && !Path::new("/usr/sbin/mariadbd").is_file() {
         return Ok(Outcome::Skipped("no MariaDB server (Debian: mariadb-server)".into()));
     }
-    let folder = place.folder.join("from-mysql");
+    let folder = place.folder.join(name);
     let port = free_port()?;
     let services = |action: &str| -> Result<()> {
         let port = port.to_string();
@@ -333,7 +339,7 @@ fn from_mysql(place: &Place) -> Result<Outcome> {
         Ok(())
     };
     services("up")?;
-    let ran = follow_mysql(place, port);
+    let ran = check(port);
     services("down")?;
     ran.map(|()| Outcome::Passed)
 }
@@ -405,6 +411,84 @@ fn follow_mysql(place: &Place, port: u16) -> Result<()> {
         bail!("rows are missing:\n{printed}\n{told}");
     }
     Ok(())
+}
+
+/// A table that was damaged in the target is read again, while its source changes and another table goes on.
+fn resync(place: &Place) -> Result<Outcome> {
+    with_mariadb(place, "resync", |port| read_again(place, port))
+}
+
+fn read_again(place: &Place, port: u16) -> Result<()> {
+    let source = |sql: &str| {
+        output(
+            Command::new("mariadb")
+                .args(["--no-defaults", "-h127.0.0.1", "-uroot", "-proot", &format!("-P{port}"), "-N", "-e"])
+                .arg(sql),
+        )
+    };
+    source(
+        "CREATE DATABASE again; USE again; CREATE TABLE a (id INT PRIMARY KEY, v VARCHAR(20)); CREATE TABLE b LIKE a; \
+         INSERT INTO a SELECT seq, CONCAT('a', seq) FROM seq_1_to_5000; INSERT INTO b SELECT * FROM a",
+    )?;
+    let (pipeline, state) = (place.folder.join("resync.yaml"), place.folder.join("resync-state"));
+    std::fs::write(
+        &pipeline,
+        format!(
+            "source:\n  type: mysql\n  hostname: 127.0.0.1\n  port: {port}\n  username: root\n  password: root\n  tables: again.\\.*\n\
+             sink:\n  type: starrocks\n  jdbc-url: jdbc:mysql://127.0.0.1:{}\n  load-url: 127.0.0.1:{}\n  username: root\n  \
+             password: \"\"\n  sink.semantic: exactly-once\n  table.create.properties.replication_num: 1\n",
+            place.mysql, place.http
+        ),
+    )?;
+    let mut child = Command::new(&place.binary)
+        .args(["run"])
+        .arg(&pipeline)
+        .arg("--state")
+        .arg(&state)
+        .args(["--set", "execution.checkpointing.interval=300ms"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let sums = "SELECT 'a', COUNT(*), SUM(id), SUM(LENGTH(v)) FROM again.a UNION ALL \
+                SELECT 'b', COUNT(*), SUM(id), SUM(LENGTH(v)) FROM again.b ORDER BY 1";
+    let digest = |text: &str| {
+        let mut lines: Vec<String> = text.lines().filter(|l| l.starts_with(['a', 'b'])).map(str::to_owned).collect();
+        lines.retain(|line| line.split('\t').count() == 4);
+        lines
+    };
+    let same = |what: &str| {
+        wait_until(what, Duration::from_secs(60), || {
+            let here = mariadb(place, sums).unwrap_or_default();
+            Ok(digest(&here).len() == 2 && digest(&here) == digest(&source(sums)?))
+        })
+    };
+    let checked = (|| {
+        same("the first snapshot")?;
+        mariadb(place, "DELETE FROM again.a WHERE id < 100")?;
+        mariadb(place, "INSERT INTO again.a VALUES (99999, 'stale')")?;
+        let asked = Command::new(&place.binary)
+            .args(["resync"])
+            .arg(&pipeline)
+            .args(["again.a", "--state"])
+            .arg(&state)
+            .stderr(Stdio::null())
+            .status()?;
+        if !asked.success() {
+            bail!("the resync was not asked for");
+        }
+        for round in 1..=5 {
+            source(&format!(
+                "UPDATE again.a SET v = CONCAT(v, 'x') WHERE id <= 10; DELETE FROM again.a WHERE id = {}; \
+                 INSERT INTO again.b VALUES ({}, 'new')",
+                100 + round,
+                9000 + round
+            ))?;
+        }
+        same("the damaged table to be as its source")
+    })();
+    child.kill()?;
+    child.wait()?;
+    checked
 }
 
 fn http_get(address: &str, path: &str) -> Result<String> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use starweir_model::{ChangeBatch, DataType, Offset, Result, RowChange, SchemaChange, TableId, TableSchema};
+use starweir_model::{ChangeBatch, DataType, Error, Offset, Result, RowChange, SchemaChange, TableId, TableSchema};
 
 use crate::sink::Sink;
 
@@ -91,6 +91,16 @@ pub trait CdcSource: Send + Sync {
     /// now with their schemas.
     async fn discover(&self) -> Result<Vec<(TableId, TableSchema)>>;
 
+    /// The state as if these tables had never been read: opened with it, the capture takes their snapshots again beside
+    /// the stream of the others.
+    ///
+    /// # Errors
+    /// Kind `User`: a source that cannot read a table again.
+    fn unread(&self, state: &Offset, tables: &[TableId]) -> Result<Offset> {
+        let _ = (state, tables);
+        Err(Error::user(format!("{} cannot be read again from its beginning", self.identity())))
+    }
+
     /// Starts reading: where the options say, or where `restored` (a [`CdcReader::state`] of an earlier attempt)
     /// stands.
     async fn open(&self, restored: Option<&Offset>) -> Result<Box<dyn CdcReader>>;
@@ -112,6 +122,9 @@ pub trait CdcReader: Send {
         let _ = state;
         Ok(())
     }
+
+    /// How far the source was read, in its own words, for people: `binlog.000003:1178`, `0/16B3748`.
+    fn place(&self) -> String;
 
     /// Per captured table.
     fn progress(&self) -> Vec<TableProgress> {
@@ -146,6 +159,13 @@ pub trait CdcSink: Send + Sync {
     /// what differs, so that it may be repeated after a crash at any point. Returns when rows of the new shape can be
     /// written.
     async fn apply(&self, change: &SchemaChange, before: Option<&TableSchema>) -> Result<Applied>;
+
+    /// The texts of a column in a small table of the job's own, in the order of the table's key. NULLs are left out; a
+    /// table that is not there has none.
+    async fn read_column(&self, table: &TableId, schema: &TableSchema, column: &str) -> Result<Vec<String>> {
+        let _ = (schema, column);
+        Err(Error::user(format!("table {table} of {} cannot be read", self.name())))
+    }
 
     /// Whether batches should carry the changes' metadata as text columns after those of the schema.
     fn wants_metadata(&self) -> bool {

@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod plan;
 pub mod protocol;
 mod queue;
+pub mod requests;
 pub mod restart;
 pub mod run;
 pub mod sink;

@@ -34,6 +34,12 @@ pub trait Attempt: Send + Sync {
     /// Refuses a saved state that the job no longer fits; returns sentences for the user where it does.
     fn compare(&self, manifest: &Manifest) -> Result<Vec<String>>;
 
+    /// What the next attempt does about this error, in words, where a restart strategy has no say.
+    fn deals_with(&self, error: &Error) -> Option<&'static str> {
+        let _ = error;
+        None
+    }
+
     /// Reads and writes from `manifest` on until the end, a stop, or the first error.
     async fn attempt(&self, protocol: Protocol<'_>, manifest: Option<Manifest>) -> Result<JobEnd>;
 }
@@ -80,6 +86,13 @@ pub async fn run_attempts(
             Ok(end) => return Ok(end),
             Err(error) => error,
         };
+        if options.stop.level() == 0
+            && let Some(what) = job.deals_with(&error)
+        {
+            (options.note)(format!("{}; {what}", error.chain()));
+            status.restarts.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
         *status.last_error.lock() = Some(error.chain());
         if !error.kind.is_retryable() || options.stop.level() > 0 {
             return Err(error);

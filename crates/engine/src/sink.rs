@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use starweir_model::{ChangeBatch, Clock, Epoch, Result};
+use starweir_model::{ChangeBatch, Clock, Epoch, Error, Result};
 
 use crate::status::TableCounters;
 
@@ -95,6 +95,13 @@ pub trait Sink: Send + Sync {
     /// manifest (of epoch `last`) holds was committed. Such work belongs to one of the two epochs after it, or, where
     /// a writer had no rows in it, to `last` itself.
     async fn abort_lingering(&self, context: &SinkContext, last: Epoch, generations: &[u64]) -> Result<()>;
+
+    /// Why the target would refuse these rows: tries them and takes them back, so that nothing is seen of it. None
+    /// when it would take them, or when it cannot be asked.
+    async fn refusal(&self, context: &SinkContext, rows: Chunk) -> Result<Option<Error>> {
+        let _ = (context, rows);
+        Ok(None)
+    }
 
     /// Called once after the last epoch of a job that ended well.
     async fn close(&self) -> Result<()> {

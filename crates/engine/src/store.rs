@@ -60,6 +60,11 @@ pub trait CheckpointStore: Send + Sync {
     /// A durable local folder for journals, if there is one.
     fn journal(&self) -> Option<PathBuf>;
 
+    /// A local folder for [`crate::requests`], if there is one.
+    fn requests(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// Where it is, in words.
     fn describe(&self) -> String;
 }
@@ -220,6 +225,10 @@ impl CheckpointStore for LocalStore {
 
     fn journal(&self) -> Option<PathBuf> {
         Some(self.directory.join("journal"))
+    }
+
+    fn requests(&self) -> Option<PathBuf> {
+        Some(self.directory.join("requests"))
     }
 
     fn describe(&self) -> String {

@@ -17,7 +17,7 @@ use starweir_pipeline::options::check;
 use starweir_pipeline::run::{FlowFactory, PipelineJob};
 use starweir_pipeline::transform::{TransformSettings, Transformer, Zone};
 use starweir_pipeline::values::{self, Line, ValuesSink, ValuesSource};
-use starweir_pipeline::{Flow, PipelineDef, RouteMode, Router, SchemaChangeBehavior};
+use starweir_pipeline::{Flow, LetterOptions, PipelineDef, RouteMode, Router, SchemaChangeBehavior};
 
 use crate::overrides::LocalTarget;
 use crate::settings::{Checked, JobSettings, check as check_setting};
@@ -69,6 +69,19 @@ pub fn pipeline_definitions() -> Vec<OptionDef> {
             "Accepted; one writer loads a table.",
         )
         .with_default("SINK_DEFINED"),
+        O::optional(
+            "dead-letters",
+            T::Text,
+            "Where rows go that cannot be delivered: `file:FOLDER` or `table:DATABASE.TABLE` of the sink. Without it the \
+             job stops at such a row. Not an option of Flink CDC: leave it to `--set pipeline.dead-letters=…` in files \
+             that run there too.",
+        ),
+        O::optional(
+            "dead-letters.limit",
+            T::Int(1, 1_000_000),
+            "More dead letters than this in one epoch stop the job.",
+        )
+        .with_default("1000"),
     ]
 }
 
@@ -196,7 +209,14 @@ pub fn build_pipeline(text: &str, fallback_name: &str, context: PipelineContext)
     if batch {
         session.entry("execution.runtime-mode".to_owned()).or_insert_with(|| "batch".to_owned());
     }
-    let job = PipelineJob { name, source, sink, flow, plan: vec![plan_text(&definition)], batch };
+    let letters = match options.text("dead-letters") {
+        None => None,
+        Some(to) => Some(LetterOptions {
+            to: to.parse().map_err(|e: Error| e.context("the pipeline block is wrong: dead-letters"))?,
+            per_epoch_max: options.int("dead-letters.limit").and_then(|n| usize::try_from(n).ok()).unwrap_or(1000),
+        }),
+    };
+    let job = PipelineJob { name, source, sink, flow, plan: vec![plan_text(&definition)], batch, letters };
     Ok(BuiltPipeline { settings: JobSettings::from_session(&session), definition, job, notes })
 }
 

@@ -53,8 +53,8 @@ pub enum Value {
     SmallInt(i16),
     Int(i32),
     BigInt(i64),
-    Float(f32),
-    Double(f64),
+    Float(#[serde(with = "any_float")] f32),
+    Double(#[serde(with = "any_float")] f64),
     Decimal(Decimal),
     /// CHAR, VARCHAR and STRING.
     String(String),
@@ -107,6 +107,42 @@ impl fmt::Display for Decimal {
     }
 }
 
+/// Floating-point numbers as JSON numbers; what JSON has no number for (NaN, infinities) as text.
+mod any_float {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<F, S>(value: &F, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        F: Copy + Into<f64> + Display + Serialize,
+        S: Serializer,
+    {
+        let wide: f64 = (*value).into();
+        if wide.is_finite() { value.serialize(serializer) } else { serializer.collect_str(value) }
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form<F> {
+        Number(F),
+        Text(String),
+    }
+
+    pub fn deserialize<'de, F, D>(deserializer: D) -> Result<F, D::Error>
+    where
+        F: Deserialize<'de> + FromStr,
+        F::Err: Display,
+        D: Deserializer<'de>,
+    {
+        match Form::deserialize(deserializer)? {
+            Form::Number(number) => Ok(number),
+            Form::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
 /// What a change does to its table, as Flink CDC names it. An update holds both images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ChangeOp {
@@ -118,7 +154,7 @@ pub enum ChangeOp {
 }
 
 /// One change with its images.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RowChange {
     pub op: ChangeOp,
     /// Absent for inserts and replaces.
@@ -132,6 +168,16 @@ pub struct RowChange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_number_comes_back_from_json() {
+        for value in [1.5, -0.0, f64::MAX, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+            let values = [Value::Double(value), Value::Float(value as f32)];
+            let text = serde_json::to_string(&values).unwrap();
+            let back: [Value; 2] = serde_json::from_str(&text).unwrap();
+            assert_eq!(format!("{back:?}"), format!("{values:?}"), "{text}");
+        }
+    }
 
     #[test]
     fn decimals_print_all_digits_of_their_scale() {

@@ -77,19 +77,25 @@ impl Flow {
         self.operator.merged_creations(&tables)
     }
 
+    /// The schema a source table has now.
+    pub fn source_schema(&self, table: &TableId) -> Result<&TableSchema> {
+        let ruled = self.transformer.applies_to(table);
+        let schema = if ruled { self.transformer.schema_before(table) } else { self.source.get(table) };
+        schema.ok_or_else(|| Error::internal(format!("rows of table {table} came before its schema")))
+    }
+
+    /// Rows of a source table as single changes, as the source gave them.
+    pub fn source_changes(&self, table: &TableId, rows: TableRows) -> Result<Vec<RowChange>> {
+        match rows {
+            TableRows::Changes(changes) => Ok(changes),
+            TableRows::Columns { changes, meta } => changes_of(self.source_schema(table)?, &changes, &meta),
+        }
+    }
+
     /// The source table's changes as single ones, after its rule.
     fn transformed(&mut self, table: &TableId, rows: TableRows) -> Result<Vec<RowChange>> {
-        let ruled = self.transformer.applies_to(table);
-        let changes = match rows {
-            TableRows::Changes(changes) => changes,
-            TableRows::Columns { changes, meta } => {
-                let schema = if ruled { self.transformer.schema_before(table) } else { self.source.get(table) };
-                let schema =
-                    schema.ok_or_else(|| Error::internal(format!("rows of table {table} came before its schema")))?;
-                changes_of(schema, &changes, &meta)?
-            }
-        };
-        if !ruled {
+        let changes = self.source_changes(table, rows)?;
+        if !self.transformer.applies_to(table) {
             return Ok(changes);
         }
         let mut out = Vec::with_capacity(changes.len());

@@ -10,8 +10,10 @@
 pub mod definition;
 pub mod evolution;
 pub mod flow;
+pub mod letters;
 pub mod options;
 pub mod print;
+pub mod replay;
 pub mod route;
 pub mod rows;
 pub mod run;
@@ -21,4 +23,5 @@ pub mod values;
 pub use definition::PipelineDef;
 pub use evolution::SchemaChangeBehavior;
 pub use flow::Flow;
+pub use letters::{Letter, LetterBox, LetterFolder, LetterOptions};
 pub use route::{RouteMode, RouteRule, Router};

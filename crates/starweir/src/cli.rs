@@ -48,6 +48,11 @@ pub enum Command {
     Explain(ScriptArgs),
     /// Run the tests of a pipeline: events in, expected events out, no database.
     Test(TestArgs),
+    /// Read tables of a pipeline again from their beginning, into emptied tables, while it runs.
+    Resync(ResyncArgs),
+    /// Rows that a pipeline could not deliver: list, replay or discard them.
+    #[command(subcommand)]
+    DeadLetters(LettersCommand),
     /// Serve a local warehouse that speaks StarRocks' protocols.
     Warehouse(WarehouseArgs),
     /// Print a completion script for a shell.
@@ -91,6 +96,43 @@ pub struct RunArgs {
     /// End the process at a step of the epoch protocol: NAME or NAME:N for the Nth time. For tests.
     #[arg(long, hide = true, value_name = "STEP")]
     pub die_at: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ResyncArgs {
+    #[command(flatten)]
+    pub script: ScriptArgs,
+    /// Source tables, as `database.table` (PostgreSQL: `schema.table`).
+    #[arg(required = true)]
+    pub tables: Vec<String>,
+    /// The state directory that the pipeline runs with.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// The directory of the local warehouse that the pipeline runs with.
+    #[arg(long, value_name = "DIR", require_equals = true)]
+    pub local: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum LettersCommand {
+    /// Show the letters that wait.
+    List(LettersArgs),
+    /// Send letters through the pipeline's rules as they are now. What is delivered is taken out.
+    Replay(LettersArgs),
+    /// Take letters out without delivering them.
+    Discard(LettersArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct LettersArgs {
+    #[command(flatten)]
+    pub script: ScriptArgs,
+    /// Only these letters, by the ids that `list` shows. `discard` without any takes all out.
+    #[arg(long = "id", value_name = "ID")]
+    pub ids: Vec<String>,
+    /// The pipeline writes into the local warehouse in this directory.
+    #[arg(long, value_name = "DIR", require_equals = true)]
+    pub local: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

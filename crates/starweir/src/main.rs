@@ -4,6 +4,7 @@
 
 mod cli;
 mod grid;
+mod letters;
 mod local;
 mod metrics;
 mod pipeline;
@@ -53,6 +54,8 @@ fn main() -> ExitCode {
             Command::Validate(args) => Box::pin(validate::command(args)).await,
             Command::Plan(args) => Box::pin(plan::command(&args)).await,
             Command::Explain(args) => plan::explain(&args),
+            Command::Resync(args) => pipeline::resync(&args),
+            Command::DeadLetters(command) => Box::pin(letters::command(command)).await,
             Command::Test(args) => test::command(&args),
             Command::Warehouse(args) => Box::pin(warehouse::command(args)).await,
             Command::Completion { .. } => 0,

@@ -7,18 +7,19 @@ use std::time::Instant;
 use serde_json::json;
 use starweir_connectors::starrocks::pipeline::TableOptions;
 use starweir_connectors::starrocks::pipeline::types;
+use starweir_engine::requests::{self, Request};
 use starweir_engine::{JobEnd, RunOptions, StopSignal};
 use starweir_job::{BuiltPipeline, LocalTarget, PipelineContext, build_pipeline};
 use starweir_model::{Clock, Error, Result, SchemaChange, SystemClock, TableName};
 use starweir_pipeline::evolution::SchemaState;
 use starweir_pipeline::run::new_status;
 
-use crate::cli::{RunArgs, ScriptArgs, ValidateArgs};
+use crate::cli::{ResyncArgs, RunArgs, ScriptArgs, ValidateArgs};
 use crate::grid::grid;
 use crate::local::Local;
 use crate::metrics::{self, Shown};
 use crate::progress::Progress;
-use crate::run::{Place, chance, listen_for_stop, open_store, steps};
+use crate::run::{Place, StatePlace, chance, listen_for_stop, open_store, state_place, steps};
 use crate::summary::Summary;
 use crate::{report, script};
 
@@ -28,7 +29,7 @@ pub fn is_pipeline(path: &Path) -> bool {
 }
 
 /// Reads and checks the file; says what is wrong and gives the exit code otherwise.
-fn load(args: &ScriptArgs, local: Option<LocalTarget>) -> Result<BuiltPipeline, u8> {
+pub(crate) fn load(args: &ScriptArgs, local: Option<LocalTarget>) -> Result<BuiltPipeline, u8> {
     let shown = args.script.display();
     let text = std::fs::read_to_string(&args.script).map_err(|e| {
         eprintln!("Error: pipeline {shown} cannot be read: {e}");
@@ -135,6 +136,40 @@ async fn run_pipeline(args: &RunArgs, started_ms: i64) -> Result<u8> {
     match result {
         Ok(_) => Ok(0),
         Err(error) => Ok(report::error(&error)),
+    }
+}
+
+/// Leaves the request where the running job, or its next start, finds it.
+pub fn resync(args: &ResyncArgs) -> u8 {
+    let built = match load(&args.script, None) {
+        Ok(built) => built,
+        Err(code) => return code,
+    };
+    let place = state_place(
+        args.state.as_deref(),
+        built.settings.checkpoint_dir.as_deref(),
+        args.local.as_deref(),
+        &built.job.name,
+    );
+    let left = match place {
+        Some(StatePlace::Folder(folder)) if folder.is_dir() => {
+            let name = format!("{:013}", SystemClock.now_ms());
+            requests::leave(&folder.join("requests"), &name, &Request::Resync(args.tables.clone()))
+        }
+        Some(StatePlace::Folder(folder)) => Err(Error::user(format!("there is no state in {}", folder.display()))
+            .with_hint("name the --state or --local directory that the pipeline runs with")),
+        Some(StatePlace::Url(url)) => Err(Error::user(format!("the state in {url} cannot be asked from here"))
+            .with_hint("a resync needs a state directory on a local disk")),
+        None => {
+            Err(Error::user("a resync needs the pipeline's state").with_hint("name it by --state DIR or --local=DIR"))
+        }
+    };
+    match left {
+        Ok(_) => {
+            eprintln!("asked for: the job does it at its next look, within a second, or when it is started");
+            0
+        }
+        Err(error) => report::error(&error),
     }
 }
 

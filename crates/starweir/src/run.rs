@@ -205,33 +205,26 @@ pub(crate) fn open_store(
     is_select: bool,
     exactly_once: bool,
 ) -> Result<(Box<dyn CheckpointStore>, Temporary)> {
-    let args = place.args;
-    // Each of several jobs has a folder of its own.
-    let sub = |base: PathBuf| {
-        if place.jobs > 1 { base.join(format!("{}-{}", place.job_number, folder_name(name))) } else { base }
-    };
     if is_select {
         return temporary_store();
     }
-    if let Some(state) = &args.state {
-        return Ok((Box::new(LocalStore::open(&sub(state.clone()))?), None));
-    }
-    if let Some(dir) = checkpoint_dir {
-        let local = match dir.split_once("://") {
-            Some(("file", path)) => Some(path),
-            Some(_) => None,
-            None => Some(dir),
-        };
-        // A checkpoint directory may be shared by jobs, so each has a folder in it.
-        if let Some(path) = local {
-            return Ok((Box::new(LocalStore::open(&sub(Path::new(path).join(folder_name(name))))?), None));
+    let args = place.args;
+    let kept = args.local.as_ref().and_then(Option::as_deref);
+    match state_place(args.state.as_deref(), checkpoint_dir, kept, name) {
+        Some(StatePlace::Folder(folder)) => {
+            // Each of several jobs has a folder of its own.
+            let own = if place.jobs > 1 {
+                folder.join(format!("{}-{}", place.job_number, folder_name(name)))
+            } else {
+                folder
+            };
+            return Ok((Box::new(LocalStore::open(&own)?), None));
         }
-        let url = format!("{}/{}", dir.trim_end_matches('/'), folder_name(name));
-        let variables = std::env::vars().filter(|(k, _)| k.starts_with("AWS_")).map(|(k, v)| (k.to_lowercase(), v));
-        return Ok((Box::new(RemoteStore::open(&url, variables)?), None));
-    }
-    if let Some(Some(directory)) = &args.local {
-        return Ok((Box::new(LocalStore::open(&sub(directory.join(LOCAL_STATE).join(folder_name(name))))?), None));
+        Some(StatePlace::Url(url)) => {
+            let variables = std::env::vars().filter(|(k, _)| k.starts_with("AWS_")).map(|(k, v)| (k.to_lowercase(), v));
+            return Ok((Box::new(RemoteStore::open(&url, variables)?), None));
+        }
+        None => {}
     }
     if exactly_once && place.local.is_none() {
         eprintln!(
@@ -239,6 +232,34 @@ pub(crate) fn open_store(
         );
     }
     temporary_store()
+}
+
+/// Where a job's state outlives its process.
+pub(crate) enum StatePlace {
+    Folder(PathBuf),
+    /// In an object store.
+    Url(String),
+}
+
+/// `--state`, else the checkpoint directory of the settings, else the kept local warehouse's own.
+pub(crate) fn state_place(
+    state: Option<&Path>,
+    checkpoint_dir: Option<&str>,
+    local: Option<&Path>,
+    name: &str,
+) -> Option<StatePlace> {
+    if let Some(state) = state {
+        return Some(StatePlace::Folder(state.to_owned()));
+    }
+    let Some(dir) = checkpoint_dir else {
+        return Some(StatePlace::Folder(local?.join(LOCAL_STATE).join(folder_name(name))));
+    };
+    // A checkpoint directory may be shared by jobs, so each has a folder in it.
+    Some(match dir.split_once("://") {
+        None => StatePlace::Folder(Path::new(dir).join(folder_name(name))),
+        Some(("file", path)) => StatePlace::Folder(Path::new(path).join(folder_name(name))),
+        Some(_) => StatePlace::Url(format!("{}/{}", dir.trim_end_matches('/'), folder_name(name))),
+    })
 }
 
 fn temporary_store() -> Result<(Box<dyn CheckpointStore>, Temporary)> {

@@ -1,6 +1,7 @@
 //! Places in the binary log, and what transactions a read view contains.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,20 @@ impl Place {
             (Some(own), Some(others)) => own.contains_all(others),
             _ => self.at >= other.at,
         }
+    }
+}
+
+impl fmt::Display for Place {
+    /// `binlog.000003:1178`, and the transactions where the server numbers them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.at.file, self.at.position)?;
+        if let Some(gtids) = &self.gtids {
+            write!(f, " ({gtids})")?;
+        }
+        if let Some(list) = &self.gtid_list {
+            write!(f, " ({list})")?;
+        }
+        Ok(())
     }
 }
 

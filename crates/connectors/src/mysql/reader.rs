@@ -700,6 +700,10 @@ impl CdcReader for MySqlReader {
         Saved::new(self.log.seen.clone(), self.log.resume(), tables, snapshots, self.finished, self.skip).write()
     }
 
+    fn place(&self) -> String {
+        self.log.seen.to_string()
+    }
+
     fn progress(&self) -> Vec<TableProgress> {
         self.tables
             .captured

@@ -200,6 +200,10 @@ impl CdcSource for MySqlSource {
         Ok(found.iter().map(|(key, f)| (table_id(key), f.to_schema(&options))).collect())
     }
 
+    fn unread(&self, state: &Offset, tables: &[TableId]) -> Result<Offset> {
+        Saved::read(state)?.unread(tables)?.write()
+    }
+
     async fn open(&self, restored: Option<&Offset>) -> Result<Box<dyn CdcReader>> {
         let settings = &self.settings;
         let mut conn = connect(settings).await?;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use starweir_formats::mysql::Table;
-use starweir_model::{Error, Offset, Result};
+use starweir_formats::mysql::{Table, table_id};
+use starweir_model::{Error, Offset, Result, TableId};
 
 use super::position::Place;
 use super::snapshot::TableSnapshot;
@@ -81,6 +81,20 @@ impl Saved {
         serde_json::from_str(self.tables.get()).map_err(|e| {
             Error::internal("the tables in the saved state of a MySQL capture cannot be read").with_source(e)
         })
+    }
+
+    /// The same, with the snapshots of these tables still to be taken.
+    pub fn unread(mut self, tables: &[TableId]) -> Result<Self> {
+        for table in self.shapes()? {
+            let key = (table.database, table.name);
+            if !tables.contains(&table_id(&key)) {
+                continue;
+            }
+            self.snapshots.retain(|snapshot| (&snapshot.database, &snapshot.name) != (&key.0, &key.1));
+            self.snapshots.push(SavedSnapshot { database: key.0, name: key.1, left: TableSnapshot::default() });
+            self.finished = false;
+        }
+        Ok(self)
     }
 
     pub fn write(&self) -> Result<Offset> {

@@ -17,7 +17,7 @@ use super::pump::{EPOCH_MS, Item, Pump};
 use super::snapshot::{Part, Snapshot};
 use super::state::{Contained, Saved};
 use super::tables::Tables;
-use super::wire::{Wire, damaged};
+use super::wire::{Wire, damaged, lsn_text};
 
 /// A poll returns when so much is gathered, also inside of a transaction.
 const POLL_BYTES: usize = 4 << 20;
@@ -443,6 +443,10 @@ impl CdcReader for PostgresReader {
             pump.acknowledge(saved.lsn);
         }
         Ok(())
+    }
+
+    fn place(&self) -> String {
+        lsn_text(self.lsn)
     }
 
     fn progress(&self) -> Vec<TableProgress> {

@@ -245,6 +245,17 @@ impl CdcSource for PostgresSource {
         Ok(found.iter().map(|(key, f)| (self.settings.table_id(&key.0, &key.1), schema(f))).collect())
     }
 
+    fn unread(&self, state: &Offset, tables: &[TableId]) -> Result<Offset> {
+        let mut saved = Saved::read(state)?;
+        for table in &mut saved.tables {
+            if tables.contains(&self.settings.table_id(&table.schema, &table.name)) {
+                table.unread = true;
+                saved.finished = false;
+            }
+        }
+        saved.write()
+    }
+
     async fn open(&self, restored: Option<&Offset>) -> Result<Box<dyn CdcReader>> {
         let saved = restored.map(Saved::read).transpose()?;
         let mut wire = Wire::connect(&self.settings, false).await?;

@@ -44,6 +44,11 @@ impl Labels {
         self.make(format!("a{number}-g{generation}"))
     }
 
+    /// Of the nth transaction of an attempt that is only tried.
+    pub(super) fn of_trial(&self, number: u64, generation: u64) -> Label {
+        self.make(format!("t{number}-g{generation}"))
+    }
+
     fn make(&self, rest: String) -> Label {
         let text = format!("{}-{rest}", self.base);
         // Prefix ≤ 48, job id 8, name ≤ 32, hash 8, numbers ≤ 2 × 20: at most 128 for numbers of sane size.
@@ -67,6 +72,7 @@ mod tests {
             orders.of_epoch(Epoch(8), 2),
             orders.of_journal(Epoch(7), 0, 2),
             orders.of_commit(7, 2),
+            orders.of_trial(7, 2),
             labels("órdèrs").of_epoch(Epoch(7), 2),
             labels("_rd_rs").of_epoch(Epoch(7), 2),
         ];

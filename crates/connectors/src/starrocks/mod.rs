@@ -16,6 +16,7 @@ pub mod pipeline;
 mod rows;
 mod sink;
 pub mod target;
+mod trial;
 mod writer;
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use chrono::{Offset as _, TimeZone};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use starweir_engine::status::TableCounters;
-use starweir_engine::{Encoder, Sink, SinkContext, Token, TokenState, Writer};
+use starweir_engine::{Chunk, Encoder, Sink, SinkContext, Token, TokenState, Writer};
 use starweir_model::{Epoch, Error, Label, Result, Schema};
 use starweir_starrocks::ddl::TableModel;
 use starweir_starrocks::encode::{CsvOptions, JsonColumn, JsonLayout, ZoneOffset};
@@ -23,6 +23,7 @@ use super::labels::Labels;
 use super::options::{Delivery, Format, SinkOptions};
 use super::rows::Rows;
 use super::target;
+use super::trial;
 use super::writer::{LoadWriter, TransactionWriter};
 use crate::blackhole::CountingEncoder;
 use crate::registry::{Changelog, SinkRequest};
@@ -335,6 +336,16 @@ impl Sink for StarRocksSink {
             }
             SinkToken::Journal(token) => journal::discard(context, &token),
         }
+    }
+
+    async fn refusal(&self, context: &SinkContext, rows: Chunk) -> Result<Option<Error>> {
+        let shared = &self.shared;
+        if shared.options.blackhole || shared.delivery() == Delivery::Journal {
+            return Ok(None);
+        }
+        let headers = shared.load_headers(&self.load_encoder()?.headers());
+        let label = shared.labels(context).of_trial(shared.history.next_commit(), context.generation);
+        trial::refusal(shared, label, headers, rows).await
     }
 
     async fn abort_lingering(&self, context: &SinkContext, last: Epoch, generations: &[u64]) -> Result<()> {

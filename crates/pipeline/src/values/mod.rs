@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use indexmap::IndexMap;
 use parking_lot::Mutex;
 use serde_json::Value as Node;
 use starweir_engine::status::TableCounters;
@@ -22,6 +23,7 @@ use starweir_model::{
 };
 
 use self::events::Event;
+use crate::evolution::schema;
 use crate::print;
 use crate::rows::{changes_of, metadata_of};
 
@@ -89,6 +91,25 @@ impl ValuesSource {
         Ok(Self { name: format!("values {id}"), events: all })
     }
 
+    /// The tables that are there before an event, with their schemas of then.
+    fn schemas_before(&self, next: usize) -> Result<Vec<CdcEvent>> {
+        let mut schemas: IndexMap<TableId, TableSchema> = IndexMap::new();
+        for event in self.events.iter().take(next) {
+            match event {
+                Event::Schema(SchemaChange::DropTable { table }) => {
+                    schemas.shift_remove(table);
+                }
+                Event::Schema(change) => {
+                    let after = schema::apply(schemas.get(change.table()), change)?;
+                    schemas.insert(change.table().clone(), after);
+                }
+                Event::Change { .. } => {}
+            }
+        }
+        let create = |(table, schema)| CdcEvent::Schema(SchemaChange::CreateTable { table, schema });
+        Ok(schemas.into_iter().map(create).collect())
+    }
+
     /// A source of these events.
     pub fn of(name: impl Into<String>, events: Vec<Event>) -> Self {
         Self { name: name.into(), events }
@@ -139,19 +160,26 @@ impl CdcSource for ValuesSource {
             None => 0,
             Some(offset) => offset.0.parse().map_err(|_| Error::internal("the saved position is not a number"))?,
         };
-        Ok(Box::new(ValuesReader { events: self.events.clone(), next }))
+        let announced = self.schemas_before(next)?;
+        Ok(Box::new(ValuesReader { events: self.events.clone(), next, announced }))
     }
 }
 
 struct ValuesReader {
     events: Vec<Event>,
     next: usize,
+    /// What a restored reader says first.
+    announced: Vec<CdcEvent>,
 }
 
 #[async_trait]
 impl CdcReader for ValuesReader {
     async fn poll(&mut self, _wait: Duration) -> Result<CdcPolled> {
         let state_before = Some(self.state()?);
+        if !self.announced.is_empty() {
+            let events = std::mem::take(&mut self.announced);
+            return Ok(CdcPolled { events, bytes: 0, boundary: true, state_before, finished: false });
+        }
         let events: Vec<CdcEvent> = match self.events.get(self.next) {
             None => Vec::new(),
             Some(Event::Schema(change)) => vec![CdcEvent::Schema(change.clone())],
@@ -166,6 +194,10 @@ impl CdcReader for ValuesReader {
 
     fn state(&self) -> Result<Offset> {
         Ok(Offset(self.next.to_string()))
+    }
+
+    fn place(&self) -> String {
+        format!("event {}", self.next)
     }
 }
 

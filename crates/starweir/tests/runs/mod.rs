@@ -1,5 +1,6 @@
 //! Whole runs: the example, restarts, deaths at every step, summaries, metrics.
 
+mod letters;
 mod pipelines;
 
 use std::io::{BufRead, BufReader, Read, Write};

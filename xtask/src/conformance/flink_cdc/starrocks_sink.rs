@@ -95,6 +95,7 @@ async fn real_starrocks(case: &Json, mysql: u16, http: u16) -> anyhow::Result<Ou
     let sink = StarRocksPipeline::new(given.iter().map(|(k, v)| (k.as_str(), v.as_str())), "case", "UTC")
         .map_err(|errors| anyhow!("{}", errors.iter().map(|e| e.message.clone()).collect::<Vec<_>>().join("; ")))?;
     let job = PipelineJob {
+        letters: None,
         name: "case".into(),
         source: Arc::new(ValuesSource::of("values case", events)),
         sink: Arc::new(sink),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use starweir_engine::status::TableCounters;
-use starweir_engine::{Applied, CdcSink, Encoder, Sink, SinkContext, Token, TokenState, Writer};
+use starweir_engine::{Applied, CdcSink, Chunk, Encoder, Sink, SinkContext, Token, TokenState, Writer};
 use starweir_model::option::OptionError;
 use starweir_model::{
     Epoch, Error, ErrorKind, OptionDef, OptionType, Options, Result, SchemaChange, TableId, TableName, TableSchema,
@@ -91,7 +91,8 @@ pub fn definitions() -> Vec<OptionDef> {
         O::optional(
             "sink.properties.",
             T::Prefix,
-            "Any Stream Load header. What describes the body (format, strip_outer_array, …) is ours to say.",
+            "Any Stream Load header. What describes the body (format, strip_outer_array, …) is ours to say. strict_mode is \
+             true unless set: false lets the server store NULL where a value does not fit, as with Flink CDC.",
         ),
         O::optional(
             "table.create.num-buckets",
@@ -172,6 +173,10 @@ impl StarRocksPipeline {
                 .map(|(name, value)| (format!("sink.properties.{name}"), value.to_owned())),
         );
         handed_on.push(("sink.properties.format".into(), "json".into()));
+        // The server's default turns values that do not fit (a text too long) into NULL without a word.
+        if options.group("sink.properties.").all(|(name, _)| name != "strict_mode") {
+            handed_on.push(("sink.properties.strict_mode".into(), "true".into()));
+        }
         let wrong = |e: Error| vec![OptionError { option: "load-url".into(), message: e.chain(), hint: None }];
         let config = ClientConfig::new(options.must("load-url"))
             .and_then(|c| c.with_jdbc_url(options.must("jdbc-url")))
@@ -335,6 +340,18 @@ impl CdcSink for StarRocksPipeline {
             Err(error) => Err(error),
         }
     }
+
+    async fn read_column(&self, table: &TableId, schema: &TableSchema, column: &str) -> Result<Vec<String>> {
+        let name = table_name(table)?;
+        let metadata = self.metadata()?;
+        if !metadata.table_exists(&name).await? {
+            return Ok(Vec::new());
+        }
+        let order: Vec<String> = schema.primary_keys.iter().map(|key| ddl::quoted(key)).collect();
+        let (column, from, order) = (ddl::quoted(column), ddl::quoted_table(&name), order.join(", "));
+        let rows = metadata.query(&format!("SELECT {column} FROM {from} ORDER BY {order}")).await?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+    }
 }
 
 /// The sink of one captured table.
@@ -371,6 +388,9 @@ impl Sink for CapturedTable {
     }
     async fn abort(&self, context: &SinkContext, token: &Token) -> Result<()> {
         self.inner.abort(context, token).await
+    }
+    async fn refusal(&self, context: &SinkContext, rows: Chunk) -> Result<Option<Error>> {
+        self.inner.refusal(context, rows).await
     }
     async fn abort_lingering(&self, context: &SinkContext, last: Epoch, generations: &[u64]) -> Result<()> {
         self.inner.abort_lingering(context, last, generations).await

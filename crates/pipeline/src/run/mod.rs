@@ -8,10 +8,14 @@
 //! end only where no source transaction is open, and before every change of a sink table's shape: everything written
 //! in the old shape is committed first, then the change is applied, then rows go on.
 
+mod careful;
+mod resync;
+mod sifting;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -25,12 +29,16 @@ use starweir_engine::{
     Applied, CdcEvent, CdcReader, CdcSink, CdcSource, CheckpointStore, Chunk, Encoder, EpochStep, JobEnd, JobStatus,
     RunOptions, Sink, SinkContext, Token,
 };
-use starweir_model::{ChangeBatch, Epoch, Error, Offset, Result, SchemaChange, SplitId, TableId, TableSchema};
+use starweir_model::{
+    ChangeBatch, Epoch, Error, ErrorKind, Offset, Result, SchemaChange, SplitId, TableId, TableSchema,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use self::careful::{Carefulness, EpochLetters};
 use crate::evolution::SchemaState;
 use crate::flow::Flow;
+use crate::letters::{Letter, LetterBox, LetterFolder, LetterOptions};
 
 /// The capture's position and the schemas of both sides, as splits of the one source in the manifest.
 const POSITION: &str = "position";
@@ -45,7 +53,7 @@ const POLL_WAIT: Duration = Duration::from_millis(20);
 /// An epoch ends early when it has read so much: bounds what a restart repeats and what one transaction loads.
 const EPOCH_BYTES_MAX: u64 = 1 << 30;
 
-/// How often the capture is asked where it stands.
+/// How often the capture is asked where it stands, and the state directory what it is asked for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Makes the flow of an attempt from the schemas that were saved.
@@ -62,6 +70,18 @@ pub struct PipelineJob {
     /// Bounded pipelines only (`execution.runtime-mode: BATCH`): tables are created once, with the schema that holds
     /// everything.
     pub batch: bool,
+    /// What becomes of rows that cannot be delivered. None: the job stops at them.
+    pub letters: Option<LetterOptions>,
+}
+
+impl PipelineJob {
+    /// The schema of a sink table as an attempt knows it; the table of letters is not one of the flow's.
+    fn sink_schema(&self, table: &TableId, schemas: &SchemaState) -> TableSchema {
+        match &self.letters {
+            Some(LetterOptions { to: LetterBox::Table(letters), .. }) if letters == table => Letter::table_schema(),
+            _ => schemas.sinks.get(table).cloned().unwrap_or_default(),
+        }
+    }
 }
 
 /// A status with a counter for the capture; tables come as they are seen.
@@ -81,11 +101,21 @@ pub async fn run(
     status: &Arc<JobStatus>,
     options: &RunOptions,
 ) -> Result<JobEnd> {
-    run_attempts(&Pipeline { job }, &job.name, store, status, options).await
+    run_attempts(
+        &Pipeline { job, careful: Carefulness::default(), state_changed: AtomicBool::new(false) },
+        &job.name,
+        store,
+        status,
+        options,
+    )
+    .await
 }
 
 struct Pipeline<'a> {
     job: &'a PipelineJob,
+    careful: Carefulness,
+    /// The attempt ended because the state was changed as asked.
+    state_changed: AtomicBool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,7 +144,7 @@ impl Attempt for Pipeline<'_> {
             for id in manifest.sinks.keys().filter(|id| !sinks.contains_key(*id)).collect::<Vec<_>>() {
                 let table: TableId = id.parse()?;
                 // A table that was dropped since may still have a transaction to end; its columns no longer matter.
-                let schema = schemas.sinks.get(&table).cloned().unwrap_or_default();
+                let schema = self.job.sink_schema(&table, &schemas);
                 sinks.insert(id.clone(), self.job.sink.table(&table, &schema)?);
             }
             for (table, schema) in &schemas.sinks {
@@ -141,6 +171,14 @@ impl Attempt for Pipeline<'_> {
         }
     }
 
+    fn deals_with(&self, error: &Error) -> Option<&'static str> {
+        if self.state_changed.swap(false, Ordering::AcqRel) {
+            return Some("the other tables go on");
+        }
+        let letters = self.job.letters.is_some() && error.kind == ErrorKind::Data && self.careful.begin();
+        letters.then_some("reading the epoch again to find the rows")
+    }
+
     async fn attempt(&self, protocol: Protocol<'_>, manifest: Option<Manifest>) -> Result<JobEnd> {
         let schemas = manifest.as_ref().map(saved_schemas).transpose()?.unwrap_or_default();
         let position = manifest.as_ref().and_then(|m| saved(m, POSITION));
@@ -159,6 +197,9 @@ impl Attempt for Pipeline<'_> {
         protocol.status.running.store(true, Ordering::Release);
         let mut running = Running {
             job: self.job,
+            careful: &self.careful,
+            state_changed: &self.state_changed,
+            letters: EpochLetters::default(),
             protocol,
             flow: (self.job.flow)(schemas)?,
             reader,
@@ -174,12 +215,22 @@ impl Attempt for Pipeline<'_> {
             let manifest = running.manifest(Epoch(0), &running.position, BTreeMap::new(), false)?;
             running.protocol.store.write(&manifest).await?;
         }
-        running.drive().await
+        if let Some(LetterOptions { to: LetterBox::Folder(folder), .. }) = &self.job.letters {
+            LetterFolder(folder).forget_after(&running.protocol.context.job_id, running.recovered)?;
+        }
+        let ended = running.drive().await;
+        ended.map_err(|error| match error.kind {
+            ErrorKind::Data => {
+                error.context(format!("the job stops at {} of {}", running.reader.place(), self.job.source.identity()))
+            }
+            _ => error,
+        })
     }
 }
 
 /// A sink table that is being written.
 struct Table {
+    sink: Arc<dyn Sink>,
     encoder: Box<dyn Encoder>,
     writer: mpsc::Sender<ToWriter>,
     task: JoinHandle<()>,
@@ -200,6 +251,9 @@ impl Drop for Table {
 
 struct Running<'a> {
     job: &'a PipelineJob,
+    careful: &'a Carefulness,
+    state_changed: &'a AtomicBool,
+    letters: EpochLetters,
     protocol: Protocol<'a>,
     flow: Flow,
     reader: Box<dyn CdcReader>,
@@ -223,9 +277,14 @@ impl Running<'_> {
         let mut next_cut = Instant::now() + interval.min(FIRST_CUT_AFTER);
         let mut boundary = true;
         let mut next_look = Instant::now();
+        let mut next_request = Instant::now();
         loop {
             if stop.level() > 1 {
                 return Ok(JobEnd::Abandoned);
+            }
+            if boundary && Instant::now() >= next_request {
+                next_request = Instant::now() + LOOK_INTERVAL;
+                self.carry_out_request().await?;
             }
             if boundary && (stop.level() > 0 || Instant::now() >= next_cut || self.read_bytes >= EPOCH_BYTES_MAX) {
                 let started = Instant::now();
@@ -276,6 +335,7 @@ impl Running<'_> {
             }
             CdcEvent::Rows { table, rows } => {
                 self.create_announced().await?;
+                let rows = if self.careful.is_on() { self.sift(&table, rows).await? } else { rows };
                 for (sink, batch) in self.flow.batches(&table, rows, self.job.sink.wants_metadata())? {
                     self.protocol.status.sources[0].rows.fetch_add(batch.rows() as u64, Ordering::Relaxed);
                     self.write(sink, &batch).await?;
@@ -337,10 +397,7 @@ impl Running<'_> {
     }
 
     async fn write(&mut self, id: TableId, batch: &ChangeBatch) -> Result<()> {
-        if !self.tables.contains_key(&id) {
-            let table = self.open(&id).await?;
-            self.tables.insert(id.clone(), table);
-        }
+        self.sink(&id).await?;
         let Some(table) = self.tables.get_mut(&id) else { return Ok(()) };
         table.encoder.encode(batch).map_err(|e| e.context(format!("table {id}")))?;
         table.dirty = true;
@@ -348,6 +405,17 @@ impl Running<'_> {
             table.flush().await?;
         }
         Ok(())
+    }
+
+    /// The sink of a table; a writer of it runs from the first time on.
+    async fn sink(&mut self, id: &TableId) -> Result<Arc<dyn Sink>> {
+        if let Some(table) = self.tables.get(id) {
+            return Ok(table.sink.clone());
+        }
+        let table = self.open(id).await?;
+        let sink = table.sink.clone();
+        self.tables.insert(id.clone(), table);
+        Ok(sink)
     }
 
     async fn flush_full(&mut self) -> Result<()> {
@@ -358,7 +426,7 @@ impl Running<'_> {
     }
 
     async fn open(&mut self, id: &TableId) -> Result<Table> {
-        let schema = self.flow.sink_schema(id).cloned().unwrap_or_default();
+        let schema = self.job.sink_schema(id, self.flow.state());
         let sink = self.job.sink.table(id, &schema)?;
         sink.check().await?;
         self.protocol.status.add_table(sink.counters());
@@ -371,8 +439,8 @@ impl Running<'_> {
         let (sender, receiver) = mpsc::channel(QUEUE_CHUNKS);
         let encoder = sink.encoder()?;
         let context = self.protocol.context.clone();
-        let task = tokio::spawn(write_table(sink, context, self.epoch, receiver));
-        Ok(Table { encoder, writer: sender, task, dirty: false })
+        let task = tokio::spawn(write_table(sink.clone(), context, self.epoch, receiver));
+        Ok(Table { sink, encoder, writer: sender, task, dirty: false })
     }
 
     fn manifest(
@@ -414,6 +482,9 @@ impl Running<'_> {
         if nothing && !finished && self.position == state {
             return Ok(());
         }
+        if let Some(options) = &self.job.letters {
+            self.letters.keep(options, &self.protocol.context, self.epoch)?;
+        }
         let manifest = self.manifest(self.epoch, &state, tokens, finished)?;
         let reader = &mut self.reader;
         let acknowledge = async {
@@ -422,6 +493,8 @@ impl Running<'_> {
             }
         };
         self.protocol.commit_epoch(&manifest, started, acknowledge).await?;
+        self.careful.epoch_ended(!self.letters.is_empty());
+        self.letters = EpochLetters::default();
         self.epoch = self.epoch.next();
         self.position = state;
         self.read_bytes = 0;
