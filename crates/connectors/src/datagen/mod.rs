@@ -170,8 +170,8 @@ impl Reader for DatagenReader {
         Ok(Polled::Batch { batch: ChangeBatch::inserts(batch), bytes })
     }
 
-    fn offsets(&self) -> SplitOffsets {
-        SplitOffsets::from([(split(), Offset(self.next.to_string()))])
+    fn offsets(&self) -> Result<SplitOffsets> {
+        Ok(SplitOffsets::from([(split(), Offset(self.next.to_string()))]))
     }
 
     fn progress(&self) -> Option<(u64, u64)> {

@@ -358,8 +358,8 @@ impl Reader for FileReader {
         }
     }
 
-    fn offsets(&self) -> SplitOffsets {
-        self.offsets.clone()
+    fn offsets(&self) -> Result<SplitOffsets> {
+        Ok(self.offsets.clone())
     }
 
     fn skipped(&self) -> u64 {
@@ -423,7 +423,7 @@ mod tests {
                 Polled::Finished => break,
             }
         }
-        (ids, reader.offsets())
+        (ids, reader.offsets().unwrap())
     }
 
     fn lines(ids: std::ops::Range<i64>) -> String {
