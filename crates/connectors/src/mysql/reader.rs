@@ -556,6 +556,11 @@ impl MySqlReader {
             || self.bytes >= (4 * times * POLL_BYTES) as u64
     }
 
+    /// Between transactions, with something to give, and after the time that a poll may take.
+    fn is_late(&self, deadline: tokio::time::Instant) -> bool {
+        !self.log.in_transaction() && self.has_something() && tokio::time::Instant::now() >= deadline
+    }
+
     fn has_something(&self) -> bool {
         !self.out.is_empty() || self.tables.rows_gathered > 0
     }
@@ -636,7 +641,7 @@ impl CdcReader for MySqlReader {
             if !self.finished {
                 self.turn_snapshots()?;
             }
-            if self.finished || self.is_full() {
+            if self.finished || self.is_full() || self.is_late(deadline) {
                 break;
             }
             let is_opening = self.snapshots.is_opening();
@@ -677,7 +682,7 @@ impl CdcReader for MySqlReader {
                     }
                 }
                 let windows_wait = !self.log.in_transaction() && !self.snapshots.windows.is_empty();
-                if self.is_full() || windows_wait {
+                if self.is_full() || windows_wait || self.is_late(deadline) {
                     break;
                 }
             }

@@ -310,6 +310,11 @@ impl PostgresReader {
             || self.bytes >= (4 * times * POLL_BYTES) as u64
     }
 
+    /// Between transactions, with something to give, and after the time that a poll may take.
+    fn is_late(&self, deadline: tokio::time::Instant) -> bool {
+        self.transaction.is_none() && self.has_something() && tokio::time::Instant::now() >= deadline
+    }
+
     fn has_something(&self) -> bool {
         !self.out.is_empty() || self.tables.rows_gathered > 0
     }
@@ -380,7 +385,7 @@ impl CdcReader for PostgresReader {
             if self.health.as_ref().is_some_and(Health::is_lost) {
                 return Err(catalog::lost(&self.settings));
             }
-            if self.finished || self.is_full() {
+            if self.finished || self.is_full() || self.is_late(deadline) {
                 break;
             }
             if let Some(snapshot) = &mut self.snapshot {
@@ -421,7 +426,7 @@ impl CdcReader for PostgresReader {
                 if let Item::Message(bytes) = &item {
                     self.bytes += bytes.len() as u64;
                 }
-                if self.is_full() {
+                if self.is_full() || self.is_late(deadline) {
                     break;
                 }
             }

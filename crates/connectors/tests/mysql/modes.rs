@@ -300,6 +300,9 @@ async fn a_backlog_of_small_transactions_is_given_out_between_them() {
         .unwrap();
         conn.query_drop("SET GLOBAL innodb_flush_log_at_trx_commit = 0, GLOBAL sync_binlog = 0").await.unwrap();
         conn.query_drop("CALL fill()").await.unwrap();
+        conn.query_drop("SET GLOBAL innodb_flush_log_at_trx_commit = DEFAULT, GLOBAL sync_binlog = DEFAULT")
+            .await
+            .unwrap();
         let mut rows = 0;
         while rows < 100_000 {
             let polled = reader.poll(Duration::from_millis(500)).await.unwrap();
