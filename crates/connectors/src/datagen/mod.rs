@@ -194,6 +194,8 @@ mod tests {
             wanted: &wanted,
             options: &options,
             batch: false,
+            zone: "UTC",
+            seed: 0,
             clock: Arc::new(SystemClock),
         })
     }

@@ -408,6 +408,8 @@ mod tests {
             wanted: &wanted,
             options: &options,
             batch: false,
+            zone: "UTC",
+            seed: 0,
             clock: Arc::new(SystemClock),
         };
         super::super::build(&request).unwrap().source
