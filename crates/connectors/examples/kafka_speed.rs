@@ -86,6 +86,8 @@ fn read(bootstrap: &str, topic: &str, rows_wanted: u64) -> Result<(), Failure> {
         wanted: &wanted,
         options: &options,
         batch: false,
+        zone: "UTC",
+        seed: 0,
         clock: Arc::new(SystemClock),
     };
     let build = connector("kafka").and_then(|c| c.source).ok_or("there is no kafka source")?;

@@ -3,6 +3,7 @@
 //! A folder holds `mod.rs` (options and what they build), `source.rs` and `sink.rs` as far as the system is either.
 
 pub mod blackhole;
+mod capture;
 pub mod datagen;
 pub mod filesystem;
 mod format;

@@ -6,7 +6,7 @@ use starweir_engine::{Sink, Source};
 use starweir_model::option::OptionError;
 use starweir_model::{Clock, DataType, OptionDef, Schema};
 
-use crate::{blackhole, datagen, filesystem, kafka, print, starrocks};
+use crate::{blackhole, datagen, filesystem, kafka, mysql, postgres, print, starrocks};
 
 /// What kinds of changes a stream may carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +52,10 @@ pub struct SourceRequest<'a> {
     pub options: &'a [(String, String)],
     /// True in batch mode: what can end must end.
     pub batch: bool,
+    /// The session's time zone, as Java names it.
+    pub zone: &'a str,
+    /// Chance, handed in: differs from run to run.
+    pub seed: u64,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -127,6 +131,8 @@ pub fn connectors() -> &'static [Connector] {
     static ALL: &[Connector] = &[
         kafka::CONNECTOR,
         filesystem::CONNECTOR,
+        mysql::CONNECTOR,
+        postgres::CONNECTOR,
         starrocks::CONNECTOR,
         datagen::CONNECTOR,
         print::CONNECTOR,

@@ -38,23 +38,33 @@ pub const METRICS: [Metric; 27] = [
     metric(
         "starweir_capture_lag_seconds",
         "gauge",
-        &[],
-        "Pipelines: time between a change's commit and its arrival here",
+        &["source"],
+        "Captures: time between a change's commit and its arrival here",
     ),
-    metric("starweir_capture_lag_bytes", "gauge", &[], "Pipelines: bytes of the server's log still to read"),
+    metric("starweir_capture_lag_bytes", "gauge", &["source"], "Captures: bytes of the server's log still to read"),
     metric(
         "starweir_capture_retained_bytes",
         "gauge",
-        &[],
-        "Pipelines: bytes of log the server keeps for this capture",
+        &["source"],
+        "Captures: bytes of log the server keeps for this capture",
     ),
-    metric("starweir_capture_snapshot", "gauge", &["table"], "Pipelines: 1 while the table's snapshot is being read"),
-    metric("starweir_capture_chunks_done", "gauge", &["table"], "Pipelines: chunks of the snapshot that are read"),
+    metric(
+        "starweir_capture_snapshot",
+        "gauge",
+        &["source", "table"],
+        "Captures: 1 while the table's snapshot is being read",
+    ),
+    metric(
+        "starweir_capture_chunks_done",
+        "gauge",
+        &["source", "table"],
+        "Captures: chunks of the snapshot that are read",
+    ),
     metric(
         "starweir_capture_chunks",
         "gauge",
-        &["table"],
-        "Pipelines: chunks of the snapshot in all, 0 when not known",
+        &["source", "table"],
+        "Captures: chunks of the snapshot in all, 0 when not known",
     ),
     metric("starweir_sink_rows_total", "counter", &["table"], "Rows sent: upserts and deletes"),
     metric("starweir_sink_upserts_total", "counter", &["table"], "Rows inserted or replaced"),
@@ -111,24 +121,27 @@ pub fn render(status: &JobStatus, up: bool) -> String {
                 }
             }
             name if name.starts_with("starweir_capture_") => {
-                let Some(capture) = status.capture.lock().clone() else { continue };
-                let whole = match name {
-                    "starweir_capture_lag_seconds" => capture.lag.milliseconds.map(|ms| ms as f64 / 1e3),
-                    "starweir_capture_lag_bytes" => capture.lag.bytes.map(|bytes| bytes as f64),
-                    "starweir_capture_retained_bytes" => capture.lag.retained_bytes.map(|bytes| bytes as f64),
-                    _ => {
-                        for progress in &capture.tables {
-                            let value = match name {
-                                "starweir_capture_snapshot" => u64::from(progress.phase == "snapshot"),
-                                "starweir_capture_chunks_done" => progress.chunks_done,
-                                _ => progress.chunks,
-                            };
-                            sample(&format!(",table=\"{}\"", escape(&progress.table.to_string())), value as f64);
+                for (source, capture) in status.captures() {
+                    let source = format!(",source=\"{}\"", escape(source));
+                    let whole = match name {
+                        "starweir_capture_lag_seconds" => capture.lag.milliseconds.map(|ms| ms as f64 / 1e3),
+                        "starweir_capture_lag_bytes" => capture.lag.bytes.map(|bytes| bytes as f64),
+                        "starweir_capture_retained_bytes" => capture.lag.retained_bytes.map(|bytes| bytes as f64),
+                        _ => {
+                            for progress in &capture.tables {
+                                let value = match name {
+                                    "starweir_capture_snapshot" => u64::from(progress.phase == "snapshot"),
+                                    "starweir_capture_chunks_done" => progress.chunks_done,
+                                    _ => progress.chunks,
+                                };
+                                let table = escape(&progress.table.to_string());
+                                sample(&format!("{source},table=\"{table}\""), value as f64);
+                            }
+                            None
                         }
-                        None
-                    }
-                };
-                whole.into_iter().for_each(|value| sample("", value));
+                    };
+                    whole.into_iter().for_each(|value| sample(&source, value));
+                }
             }
             name => {
                 for counters in &status.tables() {
@@ -194,8 +207,9 @@ mod tests {
             }
         }
         assert!(text.contains("starweir_source_rows_total{job=\"j\",table=\"o\\\"rders\"} 3"), "{text}");
-        assert!(text.contains("starweir_capture_lag_seconds{job=\"j\"} 1.5"), "{text}");
-        assert!(text.contains("starweir_capture_chunks_done{job=\"j\",table=\"shop.orders\"} 2"), "{text}");
+        let capture = "{job=\"j\",source=\"o\\\"rders\"";
+        assert!(text.contains(&format!("starweir_capture_lag_seconds{capture}}} 1.5")), "{text}");
+        assert!(text.contains(&format!("starweir_capture_chunks_done{capture},table=\"shop.orders\"}} 2")), "{text}");
         assert!(text.contains("starweir_source_watermark_seconds{job=\"j\",table=\"o\\\"rders\"} 1.5"), "{text}");
     }
 }

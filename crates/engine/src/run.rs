@@ -228,9 +228,13 @@ impl Job<'_> {
         drop(events_in);
         for worker in workers {
             let name = format!("read {}", self.graph.sources[owners[worker.index]].name);
+            let runtime = Handle::current();
             let thread = std::thread::Builder::new()
                 .name(name)
-                .spawn(move || worker.run())
+                .spawn(move || {
+                    let _context = runtime.enter();
+                    worker.run();
+                })
                 .map_err(|e| Error::internal("a worker thread could not be started").with_source(e))?;
             running.threads.push(thread);
         }

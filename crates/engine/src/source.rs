@@ -6,6 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use starweir_model::{ChangeBatch, Offset, Result, SplitId};
 
+use crate::status::CaptureStatus;
+
 /// Where reading stands, split by split.
 pub type SplitOffsets = BTreeMap<SplitId, Offset>;
 
@@ -24,6 +26,7 @@ pub struct Lane {
 /// * **Offsets** are totally ordered within a split and stand after the batch they came with: reading again from an
 ///   offset gives exactly the rows that followed it.
 /// * **Order**: rows of one split come in the split's order; between splits there is none.
+/// * **Boundaries**: a source of transactions says where none is open; an epoch ends only there.
 #[async_trait]
 pub trait Source: Send + Sync {
     /// Whether reading ends by itself.
@@ -35,7 +38,8 @@ pub trait Source: Send + Sync {
     }
 
     /// Opens a lane. `restored` holds every split of the source that the last epoch knew, with its offset; splits
-    /// not in it start where the source's options say. Runs on the lane's own thread and may block.
+    /// not in it start where the source's options say. Runs on the lane's own thread, within the runtime's context
+    /// (`tokio::runtime::Handle::current`), and may block.
     fn open(&self, lane: Lane, restored: &SplitOffsets) -> Result<Box<dyn Reader>>;
 
     /// Tells the outside system that everything up to these offsets is committed and may be forgotten. Called only
@@ -43,6 +47,12 @@ pub trait Source: Send + Sync {
     async fn acknowledge(&self, offsets: &SplitOffsets) -> Result<()> {
         let _ = offsets;
         Ok(())
+    }
+
+    /// Asks the outside system whether this can be read, changing nothing there, and says what was found. None where
+    /// opening a lane does no more than that.
+    async fn inspect(&self) -> Option<Result<String>> {
+        None
     }
 }
 
@@ -63,8 +73,15 @@ pub trait Reader: Send {
     /// epoch with new readers.
     fn poll(&mut self, wait: Duration) -> Result<Polled>;
 
-    /// The offset of every split of this lane, after everything `poll` has returned. Finished splits stay in it.
-    fn offsets(&self) -> SplitOffsets;
+    /// The offset of every split of this lane, after everything `poll` has returned. Finished splits stay in it. Asked
+    /// only at a boundary. An error ends the attempt.
+    fn offsets(&self) -> Result<SplitOffsets>;
+
+    /// Whether an epoch may end after what `poll` has returned: no transaction of the source is open there. A reader
+    /// that is not at one is polled on, and must come to one while it has something to read.
+    fn is_at_boundary(&self) -> bool {
+        true
+    }
 
     /// Rows or messages that could not be decoded and were skipped as the options allow.
     fn skipped(&self) -> u64 {
@@ -79,6 +96,11 @@ pub trait Reader: Send {
 
     /// Bytes still to read and bytes in all, for a progress bar; None for unbounded sources.
     fn progress(&self) -> Option<(u64, u64)> {
+        None
+    }
+
+    /// How far a capture of changes is, for sources that are one. Must not block.
+    fn capture(&self) -> Option<CaptureStatus> {
         None
     }
 }

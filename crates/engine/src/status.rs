@@ -22,6 +22,8 @@ pub struct SourceCounters {
     pub lag: Mutex<Vec<Vec<(SplitId, u64)>>>,
     /// Per lane: bytes done and bytes in all.
     pub progress: Mutex<Vec<Option<(u64, u64)>>>,
+    /// Where the source's capture stands; None for sources that are none, and before its first poll.
+    pub capture: Mutex<Option<CaptureStatus>>,
 }
 
 impl SourceCounters {
@@ -83,7 +85,7 @@ impl TableCounters {
     }
 }
 
-/// A pipeline's capture as its reader last described it.
+/// A capture as its reader last described it.
 #[derive(Debug, Clone, Default)]
 pub struct CaptureStatus {
     pub lag: CaptureLag,
@@ -98,7 +100,8 @@ pub struct JobStatus {
     pub sources: Vec<Arc<SourceCounters>>,
     /// A pipeline's tables come as they are seen.
     pub tables: Mutex<Vec<Arc<TableCounters>>>,
-    /// Where a pipeline's capture stands; None for scripts and before the first poll.
+    /// Where a pipeline's capture stands; None before the first poll, and for scripts, whose captures are those of
+    /// their [`sources`](Self::sources).
     pub capture: Mutex<Option<CaptureStatus>>,
     /// The last epoch that was committed.
     pub epoch: AtomicU64,
@@ -127,6 +130,14 @@ impl JobStatus {
         if !tables.iter().any(|known| Arc::ptr_eq(known, &counters)) {
             tables.push(counters);
         }
+    }
+
+    /// Every capture of the job, with the name of its source.
+    pub fn captures(&self) -> Vec<(&str, CaptureStatus)> {
+        let own = self.capture.lock().clone();
+        let own = own.map(|capture| (self.sources.first().map_or("", |s| s.name.as_str()), capture));
+        let of_sources = self.sources.iter().filter_map(|s| Some((s.name.as_str(), s.capture.lock().clone()?)));
+        own.into_iter().chain(of_sources).collect()
     }
 
     pub fn rows_read(&self) -> u64 {

@@ -89,7 +89,7 @@ impl Worker {
 
     fn work(&mut self) -> Result<(), Stopped> {
         let mut reader = self.source.open(self.lane, &self.restored)?;
-        self.tell(Event::Opened { worker: self.index, offsets: reader.offsets() })?;
+        self.tell(Event::Opened { worker: self.index, offsets: reader.offsets()? })?;
         let mut cuts_done = self.control.cut_number.load(Ordering::Acquire);
         let mut skipped_before = 0;
         let mut finished = false;
@@ -98,7 +98,8 @@ impl Worker {
             if self.control.abandon.load(Ordering::Acquire) {
                 return Ok(());
             }
-            if self.control.cut_number.load(Ordering::Acquire) > cuts_done {
+            // A cut inside of a source's transaction would tear it apart: reading goes on to its end.
+            if self.control.cut_number.load(Ordering::Acquire) > cuts_done && reader.is_at_boundary() {
                 let request = self.control.cut.lock().ok_or_else(|| Error::internal("a cut without a request"))?;
                 self.cut(request, &*reader)?;
                 cuts_done = request.number;
@@ -175,7 +176,7 @@ impl Worker {
         self.tell(Event::Cut {
             worker: self.index,
             number: request.number,
-            offsets: reader.offsets(),
+            offsets: reader.offsets()?,
             watermark_ms: self.watermark_ms,
         })
     }
@@ -186,6 +187,9 @@ impl Worker {
         }
         if let Some(place) = self.counters.progress.lock().get_mut(self.lane.index) {
             *place = reader.progress();
+        }
+        if let Some(capture) = reader.capture() {
+            *self.counters.capture.lock() = Some(capture);
         }
     }
 

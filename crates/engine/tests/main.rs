@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ledger::{Ledger, Numbers, PassThrough};
+use ledger::{Ledger, Numbers, PassThrough, TRANSACTION, Transactions};
 use starweir_engine::run::new_status;
 use starweir_engine::store::LocalStore;
 use starweir_engine::{
@@ -171,6 +171,65 @@ async fn a_stopped_job_goes_on_where_it_stopped_and_fresh_starts_anew() {
     let status = new_status(&third, 2, &SystemClock);
     starweir_engine::run(&third, &store, &status, &fresh).await.unwrap();
     expected(&ledger, 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_never_ends_inside_a_transaction_of_its_source_and_a_restart_repeats_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::default();
+    let (batch, mut seen) = (10, 0);
+    for life in 0..6 {
+        let (asked, acknowledged) = (Arc::default(), Arc::default());
+        let source =
+            Arc::new(Transactions { batch, asked: Arc::clone(&asked), acknowledged: Arc::clone(&acknowledged) });
+        let node = SourceNode {
+            id: "t".into(),
+            identity: "transactions".into(),
+            name: "t".into(),
+            source,
+            outputs: vec![Output { transform: Arc::new(|| Box::new(PassThrough)), sink: 0 }],
+        };
+        let graph = JobGraph {
+            name: "test".into(),
+            sources: vec![node],
+            sinks: vec![SinkNode { id: "x".into(), sink: Arc::new(ledger.table("x")) }],
+            plans: vec![],
+        };
+        // Every other life ends by a death in the middle of the protocol.
+        let deaths = Arc::new(AtomicU64::new(0));
+        let at_step: Arc<dyn Fn(EpochStep) + Send + Sync> = Arc::new(move |at| {
+            if life % 2 == 1 && at == EpochStep::BeforeCommit && deaths.fetch_add(1, Ordering::SeqCst) == 3 {
+                panic!("the process dies");
+            }
+        });
+        let path = folder.path().to_owned();
+        let lived = tokio::spawn(async move {
+            let options = options(1, at_step);
+            let store = LocalStore::open(&path).unwrap();
+            let status = new_status(&graph, 1, &SystemClock);
+            let (stop, watched) = (options.stop.clone(), status.clone());
+            tokio::spawn(async move {
+                while watched.epochs.load(Ordering::Relaxed) < 8 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                stop.finish();
+            });
+            starweir_engine::run(&graph, &store, &status, &options).await
+        });
+        match lived.await {
+            Ok(end) => assert_eq!(end.unwrap(), JobEnd::Stopped),
+            Err(death) => assert!(life % 2 == 1 && death.is_panic()),
+        }
+        let asked: Vec<u64> = asked.lock().clone();
+        assert!(!asked.is_empty() && asked.iter().all(|n| n % TRANSACTION == 0), "{asked:?}");
+        let acknowledged: Vec<u64> = acknowledged.lock().clone();
+        assert!(acknowledged.iter().all(|n| asked.contains(n)) && acknowledged.is_sorted(), "{acknowledged:?}");
+        let rows = ledger.visible("x");
+        assert_eq!(rows, (0..rows.len() as u64).collect::<Vec<_>>(), "nothing is missing, nothing is there twice");
+        assert_eq!(rows.len() as u64 % (TRANSACTION * batch), 0, "whole transactions only");
+        assert!(rows.len() > seen, "every life gets on");
+        seen = rows.len();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -185,6 +185,8 @@ impl Builder<'_> {
             wanted: &wanted,
             options: &given,
             batch: self.settings.batch,
+            zone: &self.settings.zone,
+            seed: self.seed,
             clock: self.clock.clone(),
         };
         match build(&request) {
@@ -192,7 +194,7 @@ impl Builder<'_> {
                 if self.settings.batch && !built.source.is_bounded() {
                     self.diagnostics.push(
                         Diagnostic::at(table.span.clone(), format!("table {} never ends, so it cannot be read in batch mode", table.path.name))
-                            .with_hint("bound it (number-of-rows, scan.bounded.mode), or SET 'execution.runtime-mode' = 'streaming'"),
+                            .with_hint("bound it (number-of-rows, scan.bounded.mode, a scan.startup.mode that ends), or SET 'execution.runtime-mode' = 'streaming'"),
                     );
                     return None;
                 }
@@ -299,7 +301,17 @@ impl Builder<'_> {
 
     /// The sources of a query's branches. Branches whose source could not be built are left out.
     fn routes<'q>(&mut self, query: &'q Query) -> Vec<(usize, &'q Branch)> {
-        query.branches.iter().filter_map(|branch| Some((self.source(branch)?, branch))).collect()
+        let routes: Vec<_> = query.branches.iter().filter_map(|branch| Some((self.source(branch)?, branch))).collect();
+        for (source, branch) in &routes {
+            if self.changelog(*source) == Changelog::Upsert
+                && branch.chain.has_unnest()
+                && let Input::Scan(scan) = &branch.input
+            {
+                let what = "UNNEST of a table whose updates come without their old rows";
+                self.diagnostics.push(Diagnostic::unsupported(scan.table.span.clone(), what));
+            }
+        }
+        routes
     }
 
     fn changelog(&self, source: usize) -> Changelog {
@@ -317,7 +329,11 @@ impl Builder<'_> {
                 }
                 _ => None,
             };
-            let (chain, zone, seed, keep) = (branch.chain.clone(), self.zone, self.seed, keep.clone());
+            let chain = match pending.changelog {
+                Changelog::Upsert => branch.chain.clone().of_upserts(),
+                Changelog::AppendOnly | Changelog::Retract => branch.chain.clone(),
+            };
+            let (zone, seed, keep) = (self.zone, self.seed, keep.clone());
             let transform: TransformFactory = Arc::new(move || {
                 let inner = ChainTransform { chain: chain.fork(), zone, seed, columns: columns.clone(), batches: 0 };
                 match &keep {

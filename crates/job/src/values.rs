@@ -41,8 +41,8 @@ impl Reader for ValuesReader {
         })
     }
 
-    fn offsets(&self) -> SplitOffsets {
+    fn offsets(&self) -> Result<SplitOffsets> {
         let at = if self.rows.is_some() { "start" } else { "done" };
-        SplitOffsets::from([(split(), Offset(at.into()))])
+        Ok(SplitOffsets::from([(split(), Offset(at.into()))]))
     }
 }

@@ -39,6 +39,20 @@ impl Selector {
         Ok(Self { text: text.to_owned(), items })
     }
 
+    /// Tables whose parts match these regular expressions, one for each part of the id; case does not count, as in
+    /// Debezium's lists, which the options of Flink's SQL connectors end in.
+    ///
+    /// # Errors
+    /// A part that is no regular expression: its place in `parts`, and what is wrong.
+    pub fn from_expressions(parts: &[&str]) -> Result<Self, (usize, Error)> {
+        let item = parts
+            .iter()
+            .enumerate()
+            .map(|(at, part)| anchored(&format!("(?i){part}")).map_err(|e| (at, e)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { text: parts.join("."), items: vec![item] })
+    }
+
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.text
@@ -113,6 +127,25 @@ mod tests {
             let selector = Selector::parse(pattern).unwrap();
             assert_eq!(selector.matches(&id.parse().unwrap()), *expected, "{pattern} on {id}");
         }
+    }
+
+    #[test]
+    fn expressions_match_their_part_whatever_the_case() {
+        let rows: &[(&str, &str, &str, bool)] = &[
+            ("shop", "orders", "shop.orders", true),
+            ("shop", "orders", "SHOP.Orders", true),
+            ("shop", "orders", "shop.orders_old", false),
+            ("shop_.*", "orders|customers", "shop_eu.customers", true),
+            ("shop_.*", "orders|customers", "other.customers", false),
+            (".*[p$]", "(t[5-8]|tt)", "shop.t6", true),
+            ("shop", "t.2", "shop.t.2", true),
+        ];
+        for (database, table, id, expected) in rows {
+            let selector = Selector::from_expressions(&[database, table]).unwrap();
+            let (schema, name) = id.split_once('.').unwrap();
+            assert_eq!(selector.matches(&TableId::in_schema(schema, name)), *expected, "{database}.{table} on {id}");
+        }
+        assert_eq!(Selector::from_expressions(&["a", "("]).unwrap_err().0, 1);
     }
 
     #[test]

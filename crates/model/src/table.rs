@@ -115,6 +115,61 @@ impl TableSchema {
         self.primary_keys.iter().filter_map(|name| self.index_of(name)).collect()
     }
 
+    /// The schema after a change of the table's shape; dropping and emptying the table leave it as it is.
+    ///
+    /// # Errors
+    /// A position next to a column that is not there.
+    pub fn after(&self, change: &SchemaChange) -> Result<TableSchema, Error> {
+        let mut after = self.clone();
+        match change {
+            SchemaChange::AddColumn { columns, .. } => {
+                for added in columns {
+                    let at = match &added.position {
+                        ColumnPosition::First => 0,
+                        ColumnPosition::Last => after.columns.len(),
+                        ColumnPosition::Before(name) => after.existing(change.table(), "BEFORE", name)?,
+                        ColumnPosition::After(name) => after.existing(change.table(), "AFTER", name)? + 1,
+                    };
+                    after.columns.insert(at, added.column.clone());
+                }
+            }
+            SchemaChange::DropColumn { columns, .. } => after.columns.retain(|c| !columns.contains(&c.name)),
+            SchemaChange::RenameColumn { names, .. } => {
+                let renamed = |name: &str| names.iter().find(|(old, _)| old == name).map(|(_, new)| new.clone());
+                for column in &mut after.columns {
+                    if let Some(new) = renamed(&column.name) {
+                        column.name = new;
+                    }
+                }
+                for key in after.primary_keys.iter_mut().chain(&mut after.partition_keys) {
+                    if let Some(new) = renamed(key) {
+                        *key = new;
+                    }
+                }
+            }
+            SchemaChange::AlterColumnType { types, comments, .. } => {
+                for column in &mut after.columns {
+                    if let Some((_, data_type)) = types.iter().find(|(name, _)| *name == column.name) {
+                        column.data_type = data_type.clone();
+                    }
+                    if let Some((_, comment)) = comments.iter().find(|(name, _)| *name == column.name) {
+                        column.comment = Some(comment.clone());
+                    }
+                }
+            }
+            SchemaChange::AlterTableComment { comment, .. } => after.comment = Some(comment.clone()),
+            SchemaChange::CreateTable { schema, .. } => after = schema.clone(),
+            SchemaChange::TruncateTable { .. } | SchemaChange::DropTable { .. } => {}
+        }
+        Ok(after)
+    }
+
+    fn existing(&self, table: &TableId, position: &str, name: &str) -> Result<usize, Error> {
+        self.index_of(name).ok_or_else(|| {
+            Error::user(format!("{position} type AddColumnEvent error: Column {name} does not exist in table {table}"))
+        })
+    }
+
     /// The Arrow schema of this table's batches; see [`arrow_type`]. Every column is nullable: a delete's image may
     /// hold nothing but the key.
     pub fn to_arrow(&self) -> SchemaRef {

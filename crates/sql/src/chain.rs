@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::{DataType as ArrowType, SchemaRef};
-use starweir_model::{ChangeBatch, Error, LogicalType, Result, RowKinds, Schema};
+use starweir_model::{ChangeBatch, Error, LogicalType, Result, RowKind, RowKinds, Schema};
 
 use crate::eval::text::timestamp_nanos;
 use crate::eval::{EvalContext, Node, Typed, arrow_error, as_bool, cast, with_arrow_type};
@@ -59,6 +59,8 @@ pub struct Chain {
     watermark_ms: AtomicI64,
     /// How deep the expressions nest.
     nesting: usize,
+    /// See [`Chain::of_upserts`].
+    of_upserts: bool,
 }
 
 impl Clone for Chain {
@@ -70,6 +72,7 @@ impl Clone for Chain {
             input_names: Arc::clone(&self.input_names),
             watermark_ms: AtomicI64::new(self.watermark_ms.load(Ordering::Relaxed)),
             nesting: self.nesting,
+            of_upserts: self.of_upserts,
         }
     }
 }
@@ -98,7 +101,16 @@ impl Chain {
             arrow_schema,
             input_names: Arc::new(input_names),
             watermark_ms: AtomicI64::new(i64::MIN),
+            of_upserts: false,
         }
+    }
+
+    /// The same steps for changes by key that come without their old rows, and whose deletes may hold nothing but the
+    /// key. A filter turns the rows that it would leave out into deletes: what the key had before may have passed it.
+    #[must_use]
+    pub fn of_upserts(mut self) -> Self {
+        self.of_upserts = true;
+        self
     }
 
     /// The columns of the result.
@@ -114,6 +126,11 @@ impl Chain {
     /// True when the chain follows event time.
     pub fn has_watermark(&self) -> bool {
         self.steps.iter().any(|s| matches!(s, Step::Watermark(_)))
+    }
+
+    /// True when a row may become several.
+    pub fn has_unnest(&self) -> bool {
+        self.steps.iter().any(|s| matches!(s, Step::Unnest(_)))
     }
 
     /// The same steps with a watermark that begins anew.
@@ -190,7 +207,11 @@ impl Chain {
                 }
                 Step::Filter(condition) => {
                     let mask = as_bool(&condition.eval(ctx, &columns, rows)?)?;
-                    (columns, kinds, rows) = keep(&mask, columns, kinds, rows)?;
+                    if self.of_upserts {
+                        kinds = delete_others(&mask, kinds);
+                    } else {
+                        (columns, kinds, rows) = keep(&mask, columns, kinds, rows)?;
+                    }
                 }
                 Step::Watermark(expr) => {
                     let times = expr.eval(ctx, &columns, rows)?;
@@ -207,7 +228,12 @@ impl Chain {
                     (columns, kinds, rows) = unnest.apply(ctx, columns, kinds, rows)?;
                 }
                 Step::NotNull { columns: checked, enforcer } => {
-                    let bad = checked.iter().find(|(i, _)| columns[*i].logical_null_count() > 0);
+                    // A deleted row of upserts may hold nothing but its key.
+                    let counts = |row: usize| !(self.of_upserts && kinds.at(row) == RowKind::Delete);
+                    let bad = checked.iter().find(|(i, _)| {
+                        let nulls = columns[*i].logical_nulls().filter(|nulls| nulls.null_count() > 0);
+                        nulls.is_some_and(|nulls| (0..rows).any(|row| nulls.is_null(row) && counts(row)))
+                    });
                     if let Some((_, name)) = bad {
                         if *enforcer == NotNullEnforcer::Error {
                             return Err(Error::data(format!(
@@ -215,8 +241,8 @@ impl Chain {
                             ))
                             .with_hint("SET 'table.exec.sink.not-null-enforcer' = 'DROP' leaves such rows out"));
                         }
-                        let mask: BooleanArray =
-                            (0..rows).map(|r| Some(checked.iter().all(|(i, _)| columns[*i].is_valid(r)))).collect();
+                        let whole = |row: usize| checked.iter().all(|(i, _)| columns[*i].is_valid(row));
+                        let mask: BooleanArray = (0..rows).map(|row| Some(!counts(row) || whole(row))).collect();
                         (columns, kinds, rows) = keep(&mask, columns, kinds, rows)?;
                     }
                 }
@@ -285,6 +311,12 @@ fn keep(mask: &BooleanArray, columns: Vec<ArrayRef>, kinds: RowKinds, rows: usiz
         ),
     };
     Ok((columns, kinds, selected))
+}
+
+/// Row kinds where every row that is not in the mask deletes.
+fn delete_others(mask: &BooleanArray, kinds: RowKinds) -> RowKinds {
+    let kind = |(row, kept): (usize, Option<bool>)| if kept == Some(true) { kinds.at(row) } else { RowKind::Delete };
+    RowKinds::from_vec(mask.iter().enumerate().map(kind).collect())
 }
 
 impl Unnest {

@@ -100,13 +100,15 @@ fn line(status: &JobStatus, rows: u64, rate: f64, bounded: bool) -> String {
             text.push_str(&format!(" [{}]", splits.join(", ")));
         }
     }
-    if let Some(capture) = status.capture.lock().as_ref() {
+    let captures = status.captures();
+    for (source, capture) in &captures {
+        let of = if captures.len() > 1 { format!("{source} ") } else { String::new() };
         if let Some(ms) = capture.lag.milliseconds {
-            text.push_str(&format!(", {:.1} s behind", ms as f64 / 1e3));
+            text.push_str(&format!(", {of}{:.1} s behind", ms as f64 / 1e3));
         }
         let reading = capture.tables.iter().filter(|t| t.phase == "snapshot").count();
         if reading > 0 {
-            text.push_str(&format!(", snapshot of {reading} of {} tables", capture.tables.len()));
+            text.push_str(&format!(", {of}snapshot of {reading} of {} tables", capture.tables.len()));
         }
     }
     let restarts = status.restarts.load(Relaxed);

@@ -16,7 +16,7 @@ pub struct Summary {
     pub sources: Vec<SourceSummary>,
     pub tables: Vec<TableSummary>,
     pub elapsed_ms: u64,
-    /// Pipelines: where each captured table stands.
+    /// Where each captured table stands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub captured: Vec<CapturedSummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,8 +88,8 @@ impl Summary {
                 })
                 .collect(),
             elapsed_ms,
-            captured: (status.capture.lock().iter())
-                .flat_map(|capture| &capture.tables)
+            captured: (status.captures().into_iter())
+                .flat_map(|(_, capture)| capture.tables)
                 .map(|t| CapturedSummary {
                     table: t.table.to_string(),
                     phase: t.phase,

@@ -170,8 +170,8 @@ impl Reader for DatagenReader {
         Ok(Polled::Batch { batch: ChangeBatch::inserts(batch), bytes })
     }
 
-    fn offsets(&self) -> SplitOffsets {
-        SplitOffsets::from([(split(), Offset(self.next.to_string()))])
+    fn offsets(&self) -> Result<SplitOffsets> {
+        Ok(SplitOffsets::from([(split(), Offset(self.next.to_string()))]))
     }
 
     fn progress(&self) -> Option<(u64, u64)> {
@@ -194,6 +194,8 @@ mod tests {
             wanted: &wanted,
             options: &options,
             batch: false,
+            zone: "UTC",
+            seed: 0,
             clock: Arc::new(SystemClock),
         })
     }

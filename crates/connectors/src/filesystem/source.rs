@@ -358,8 +358,8 @@ impl Reader for FileReader {
         }
     }
 
-    fn offsets(&self) -> SplitOffsets {
-        self.offsets.clone()
+    fn offsets(&self) -> Result<SplitOffsets> {
+        Ok(self.offsets.clone())
     }
 
     fn skipped(&self) -> u64 {
@@ -408,6 +408,8 @@ mod tests {
             wanted: &wanted,
             options: &options,
             batch: false,
+            zone: "UTC",
+            seed: 0,
             clock: Arc::new(SystemClock),
         };
         super::super::build(&request).unwrap().source
@@ -423,7 +425,7 @@ mod tests {
                 Polled::Finished => break,
             }
         }
-        (ids, reader.offsets())
+        (ids, reader.offsets().unwrap())
     }
 
     fn lines(ids: std::ops::Range<i64>) -> String {

@@ -566,8 +566,8 @@ impl Reader for KafkaReader {
         Ok(Polled::Idle)
     }
 
-    fn offsets(&self) -> SplitOffsets {
-        self.intake.partitions.iter().map(|p| (split_id(&p.topic, p.partition), p.at.text())).collect()
+    fn offsets(&self) -> Result<SplitOffsets> {
+        Ok(self.intake.partitions.iter().map(|p| (split_id(&p.topic, p.partition), p.at.text())).collect())
     }
 
     fn skipped(&self) -> u64 {

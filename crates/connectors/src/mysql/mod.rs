@@ -6,10 +6,11 @@
 //! ```
 //!
 //! Snapshot and stream are merged by the transactions a read contains, never by bare positions: see [`snapshot`].
-//! Start from [`mysql_source`]; its options are [`definitions`].
+//! Start from [`mysql_source`]; its options are [`definitions`]. Scripts have it as [`CONNECTOR`].
 
 mod chunk;
 mod connect;
+mod connector;
 mod events;
 mod gtid;
 mod log;
@@ -31,6 +32,7 @@ use starweir_engine::CdcSource;
 use starweir_model::option::OptionError;
 use starweir_model::{Clock, Options};
 
+pub use connector::CONNECTOR;
 pub use options::definitions;
 
 /// A MySQL or MariaDB database by the options of a pipeline source (the keys of [`definitions`]). `seed` chooses among

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use starweir_formats::mysql::{CatalogOptions, TypeOptions, ValueOptions};
 use starweir_model::option::OptionError;
-use starweir_model::{OptionDef, OptionType, Options, Selector, TableId};
+use starweir_model::{OptionDef, OptionType, Options, TableId};
 
 use super::gtid::{GtidList, GtidSet};
 use super::position::FilePosition;
+use crate::capture::Selection;
 
 /// The options of a pipeline source of type `mysql`.
 pub fn definitions() -> Vec<OptionDef> {
@@ -182,9 +183,7 @@ pub struct Settings {
     pub password: String,
     pub tls: TlsMode,
     pub tls_roots: Option<String>,
-    pub tables: Selector,
-    pub tables_text: String,
-    pub exclude: Option<Selector>,
+    pub selection: Selection,
     pub server_ids: (u32, u32),
     pub connect_timeout: Duration,
     pub connect_retries: u32,
@@ -204,24 +203,22 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Of a pipeline's source.
     pub fn new(options: &Options) -> Result<Self, Vec<OptionError>> {
-        let mut errors = Vec::new();
+        const HINT: &str = "patterns are `database.table`; a dot of a regular expression is written `\\.`";
+        Self::of(options, Selection::of_patterns(options, HINT))
+    }
+
+    /// Options that pipelines and scripts have in common; those that only one has are as if they were not set.
+    pub fn of(options: &Options, selection: Result<Selection, Vec<OptionError>>) -> Result<Self, Vec<OptionError>> {
+        let (selection, mut errors) = match selection {
+            Ok(selection) => (Some(selection), Vec::new()),
+            Err(errors) => (None, errors),
+        };
         let mut wrong = |option: &str, message: String, hint: Option<String>| {
             errors.push(OptionError { option: option.into(), message, hint });
         };
         let flag = |name: &str| options.bool(name).unwrap_or(false);
-        let mut selector = |name: &str| {
-            let text = options.text(name)?;
-            match Selector::parse(text) {
-                Ok(selector) => Some(selector),
-                Err(error) => {
-                    wrong(name, format!("option '{name}': {}", error.message), error.hint);
-                    None
-                }
-            }
-        };
-        let tables = selector("tables");
-        let exclude = selector("tables.exclude");
         let server_ids = parse_server_ids(options.must("server-id"));
         if server_ids.is_none() {
             let given = options.must("server-id");
@@ -257,7 +254,7 @@ impl Settings {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let (Some(tables), Some(server_ids), Ok(startup)) = (tables, server_ids, startup) else {
+        let (Some(selection), Some(server_ids), Ok(startup)) = (selection, server_ids, startup) else {
             return Err(errors);
         };
         Ok(Self {
@@ -267,9 +264,7 @@ impl Settings {
             password: options.must("password").to_owned(),
             tls,
             tls_roots,
-            tables,
-            tables_text: options.must("tables").to_owned(),
-            exclude,
+            selection,
             server_ids,
             connect_timeout: options.duration("connect.timeout").unwrap_or(Duration::from_secs(30)),
             connect_retries: options.int("connect.max-retries").unwrap_or(3) as u32,
@@ -307,8 +302,7 @@ impl Settings {
         if is_system(database) || (self.online_changes && starweir_formats::mysql::online_change_of(table).is_some()) {
             return false;
         }
-        let id = TableId::in_schema(database, table);
-        self.tables.matches(&id) && !self.exclude.as_ref().is_some_and(|e| e.matches(&id))
+        self.selection.matches(&TableId::in_schema(database, table))
     }
 }
 

@@ -25,9 +25,11 @@ use super::snapshot::Snapshots;
 use super::state::{Saved, SavedSnapshot, Skip};
 use super::tables::{Mapped, Tables, untouched};
 
-/// A poll returns when so much is gathered, also inside of a transaction.
+/// A poll returns when so much is gathered.
 const POLL_BYTES: usize = 4 << 20;
 const POLL_ROWS: usize = 32_768;
+/// A transaction that is under way then is read on to its end, unless it is so many times larger.
+const TRANSACTION_POLLS: usize = 4;
 
 /// What hinders an event: it is tried again after this is known.
 struct Unknown {
@@ -543,12 +545,20 @@ impl MySqlReader {
         Ok(())
     }
 
-    /// Enough for one poll: so much, or a change of a table's shape, which should be the last event of its poll.
+    /// Enough for one poll: so much, or a change of a table's shape, which should be the last event of its poll. A poll
+    /// goes on to the end of a transaction that is not too large: inside of one no epoch can end, and where there is
+    /// always more to read, every poll would end there.
     fn is_full(&self) -> bool {
+        let times = if self.log.in_transaction() { TRANSACTION_POLLS } else { 1 };
         self.state_before.is_some()
-            || self.tables.rows_gathered >= POLL_ROWS
-            || self.tables.bytes_gathered >= POLL_BYTES
-            || self.bytes >= 4 * POLL_BYTES as u64
+            || self.tables.rows_gathered >= times * POLL_ROWS
+            || self.tables.bytes_gathered >= times * POLL_BYTES
+            || self.bytes >= (4 * times * POLL_BYTES) as u64
+    }
+
+    /// Between transactions, with something to give, and after the time that a poll may take.
+    fn is_late(&self, deadline: tokio::time::Instant) -> bool {
+        !self.log.in_transaction() && self.has_something() && tokio::time::Instant::now() >= deadline
     }
 
     fn has_something(&self) -> bool {
@@ -631,7 +641,7 @@ impl CdcReader for MySqlReader {
             if !self.finished {
                 self.turn_snapshots()?;
             }
-            if self.finished || self.is_full() {
+            if self.finished || self.is_full() || self.is_late(deadline) {
                 break;
             }
             let is_opening = self.snapshots.is_opening();
@@ -639,7 +649,8 @@ impl CdcReader for MySqlReader {
                 self.pump.ready(&mut self.inbox)?;
             }
             if self.inbox.is_empty() || is_opening {
-                if self.has_something() {
+                // The rest of a transaction is on its way.
+                if self.has_something() && (is_opening || !self.log.in_transaction()) {
                     break;
                 }
                 tokio::select! {
@@ -671,7 +682,7 @@ impl CdcReader for MySqlReader {
                     }
                 }
                 let windows_wait = !self.log.in_transaction() && !self.snapshots.windows.is_empty();
-                if self.is_full() || windows_wait {
+                if self.is_full() || windows_wait || self.is_late(deadline) {
                     break;
                 }
             }

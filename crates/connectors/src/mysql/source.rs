@@ -58,8 +58,9 @@ impl MySqlSource {
 
     /// Why no table is captured: none matches, or all that match are excluded.
     async fn none_found(&self, conn: &mut Conn, server: &Server) -> Error {
-        if let Some(exclude) = &self.settings.exclude {
-            let all = Settings { exclude: None, ..(*self.settings).clone() };
+        if let Some(exclude) = &self.settings.selection.exclude {
+            let mut all = (*self.settings).clone();
+            all.selection.exclude = None;
             if selected_tables(conn, server, &all).await.is_ok_and(|found| !found.is_empty()) {
                 return Error::user(format!(
                     "Cannot find any table with by the option 'tables.exclude'  = {}",
@@ -68,8 +69,7 @@ impl MySqlSource {
                 .with_hint("every table that 'tables' names is excluded");
             }
         }
-        Error::user(format!("Cannot find any table by the option 'tables' = {}", self.settings.tables_text))
-            .with_hint("patterns are `database.table`; a dot of a regular expression is written `\\.`")
+        self.settings.selection.none_found()
     }
 
     fn options(&self, server: &Server) -> CatalogOptions {
@@ -145,7 +145,7 @@ impl MySqlSource {
                         "column {} of table {}.{} has the character set {name}, which cannot be read from the log",
                         column.name, key.0, key.1
                     ))
-                    .with_hint("convert the column to utf8mb4, or leave the table out by tables.exclude"));
+                    .with_hint("convert the column to utf8mb4, or leave the table out"));
                 }
             }
         }

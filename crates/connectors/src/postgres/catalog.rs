@@ -163,7 +163,7 @@ fn plain_default(expression: &str) -> Option<String> {
 pub(super) fn check_identity(key: &TableKey, found: &Found) -> Result<()> {
     let refused = |why: &str| {
         Err(Error::refused(format!("table {}.{} cannot be captured: {why}", key.0, key.1)).with_hint(format!(
-            "ALTER TABLE {}.{} REPLICA IDENTITY FULL, or leave it out with tables.exclude",
+            "ALTER TABLE {}.{} REPLICA IDENTITY FULL, or leave it out of the tables to capture",
             key.0, key.1
         )))
     };
@@ -179,6 +179,17 @@ pub(super) fn check_identity(key: &TableKey, found: &Found) -> Result<()> {
         b'i' => refused("the index that is its replica identity does not have all columns of its primary key"),
         _ => refused("its replica identity is NOTHING"),
     }
+}
+
+/// Whether updates and deletes of the table come with their whole old rows.
+pub(super) fn check_old_images(key: &TableKey, found: &Found) -> Result<()> {
+    if found.identity == b'f' {
+        return Ok(());
+    }
+    let table = format!("{}.{}", key.0, key.1);
+    Err(Error::refused(format!("updates and deletes of table {table} come without their old rows")).with_hint(format!(
+        "ALTER TABLE {table} REPLICA IDENTITY FULL, or set 'changelog-mode' = 'upsert', which needs the key alone"
+    )))
 }
 
 /// A replication slot.

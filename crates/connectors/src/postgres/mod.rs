@@ -9,9 +9,10 @@
 //! A snapshot that was interrupted is taken up per table: tables that were complete stay, the others are read again,
 //! and the stream, which still begins at the slot's first place, brings every row to its present state.
 //!
-//! Start from [`postgres_source`]; its options are [`definitions`].
+//! Start from [`postgres_source`]; its options are [`definitions`]. Scripts have it as [`CONNECTOR`].
 
 mod catalog;
+mod connector;
 mod health;
 mod options;
 mod publication;
@@ -30,6 +31,7 @@ use starweir_engine::CdcSource;
 use starweir_model::option::OptionError;
 use starweir_model::{Clock, Options};
 
+pub use connector::CONNECTOR;
 pub use options::definitions;
 
 /// A PostgreSQL database by the options of a pipeline source (the keys of [`definitions`]).

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use starweir_formats::postgres::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, TypeOptions};
 use starweir_model::option::OptionError;
-use starweir_model::{DataType, LogicalType, OptionDef, OptionType, Options, Selector, TableId};
+use starweir_model::{DataType, LogicalType, OptionDef, OptionType, Options, TableId};
+
+use crate::capture::Selection;
 
 /// The options of a pipeline source of type `postgres`.
 pub fn definitions() -> Vec<OptionDef> {
@@ -150,9 +152,7 @@ pub struct Settings {
     pub manage_publication: bool,
     pub tls: TlsMode,
     pub tls_roots: Option<String>,
-    pub tables: Selector,
-    pub tables_text: String,
-    pub exclude: Option<Selector>,
+    pub selection: Selection,
     pub connect_timeout: Duration,
     pub connect_retries: u32,
     pub connections: usize,
@@ -160,33 +160,41 @@ pub struct Settings {
     pub startup: Startup,
     pub schema_changes: bool,
     pub include_database: bool,
+    /// Whether updates and deletes have to come with their whole old rows.
+    pub old_images: bool,
     pub metadata: Vec<Metadata>,
     pub types: TypeOptions,
 }
 
 impl Settings {
+    /// Of a pipeline's source.
     pub fn new(options: &Options) -> Result<Self, Vec<OptionError>> {
-        let mut errors = Vec::new();
+        const HINT: &str = "patterns are `database.schema.table`; a dot of a regular expression is written `\\.`";
+        let selection = Selection::of_patterns(options, HINT);
+        match database_of(options.must("tables")) {
+            Ok(database) => Self::of(options, &database, selection),
+            Err(message) => {
+                let hint = Some("write `database.schema.table`, all of one database".to_owned());
+                let mut errors = selection.err().unwrap_or_default();
+                errors.push(OptionError { option: "tables".into(), message, hint });
+                Self::of(options, "", Err(errors))
+            }
+        }
+    }
+
+    /// Options that pipelines and scripts have in common; those that only one has are as if they were not set.
+    pub fn of(
+        options: &Options,
+        database: &str,
+        selection: Result<Selection, Vec<OptionError>>,
+    ) -> Result<Self, Vec<OptionError>> {
+        let (selection, mut errors) = match selection {
+            Ok(selection) => (Some(selection), Vec::new()),
+            Err(errors) => (None, errors),
+        };
         let mut wrong = |option: &str, message: String, hint: Option<&str>| {
             errors.push(OptionError { option: option.into(), message, hint: hint.map(str::to_owned) });
         };
-        let mut selector = |name: &str| {
-            let text = options.text(name)?;
-            match Selector::parse(text) {
-                Ok(selector) => Some(selector),
-                Err(error) => {
-                    wrong(name, format!("option '{name}': {}", error.message), error.hint.as_deref());
-                    None
-                }
-            }
-        };
-        let tables = selector("tables");
-        let exclude = selector("tables.exclude");
-        let tables_text = options.must("tables");
-        let database = database_of(tables_text);
-        if let Err(message) = &database {
-            wrong("tables", message.clone(), Some("write `database.schema.table`, all of one database"));
-        }
         let plugin = options.must("decoding.plugin.name");
         if plugin != "pgoutput" {
             wrong(
@@ -256,26 +264,25 @@ impl Settings {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let (Some(tables), Ok(database)) = (tables, database) else { return Err(errors) };
+        let Some(selection) = selection else { return Err(errors) };
         Ok(Self {
             host: options.must("hostname").to_owned(),
             port: options.int("port").and_then(|p| u16::try_from(p).ok()).unwrap_or(5432),
             user: options.must("username").to_owned(),
             password: options.must("password").to_owned(),
-            database,
+            database: database.to_owned(),
             slot: slot.to_owned(),
             publication: group("debezium.", "publication.name").unwrap_or_else(|| "dbz_publication".to_owned()),
             manage_publication: group("debezium.", "publication.autocreate.mode").as_deref() != Some("disabled"),
             tls,
             tls_roots: group("jdbc.properties.", "sslrootcert"),
-            tables,
-            tables_text: tables_text.to_owned(),
-            exclude,
+            selection,
             connect_timeout: options.duration("connect.timeout").unwrap_or(Duration::from_secs(30)),
             connect_retries: options.int("connect.max-retries").and_then(|n| u32::try_from(n).ok()).unwrap_or(3),
             connections: options.int("connection.pool.size").and_then(|n| usize::try_from(n).ok()).unwrap_or(20),
             heartbeat: options
                 .duration("heartbeat.interval")
+                .or_else(|| options.duration("heartbeat.interval.ms"))
                 .filter(|d| !d.is_zero())
                 .unwrap_or(Duration::from_secs(30))
                 // Below, the connection would be busy with nothing else.
@@ -288,6 +295,7 @@ impl Settings {
             },
             schema_changes: options.bool("schema-change.enabled").unwrap_or(false),
             include_database: options.bool("table-id.include-database").unwrap_or(false),
+            old_images: false,
             metadata,
             types,
         })
@@ -295,8 +303,7 @@ impl Settings {
 
     /// Whether the options name this table.
     pub fn selects(&self, schema: &str, table: &str) -> bool {
-        let id = TableId::full(&self.database, schema, table);
-        self.tables.matches(&id) && !self.exclude.as_ref().is_some_and(|e| e.matches(&id))
+        self.selection.matches(&TableId::full(&self.database, schema, table))
     }
 
     /// The id a table is given out with.

@@ -19,9 +19,11 @@ use super::state::{Contained, Saved};
 use super::tables::Tables;
 use super::wire::{Wire, damaged, lsn_text};
 
-/// A poll returns when so much is gathered, also inside of a transaction.
+/// A poll returns when so much is gathered.
 const POLL_BYTES: usize = 4 << 20;
 const POLL_ROWS: usize = 32_768;
+/// A transaction that is under way then is read on to its end, unless it is so many times larger.
+const TRANSACTION_POLLS: usize = 4;
 
 /// A table of the stream, as it was last described.
 struct Bound {
@@ -298,11 +300,19 @@ impl PostgresReader {
         Ok(())
     }
 
+    /// Enough for one poll. It goes on to the end of a transaction that is not too large: inside of one no epoch can end,
+    /// and where there is always more to read, every poll would end there.
     fn is_full(&self) -> bool {
+        let times = if self.transaction.is_some() { TRANSACTION_POLLS } else { 1 };
         self.state_before.is_some()
-            || self.tables.rows_gathered >= POLL_ROWS
-            || self.tables.bytes_gathered >= POLL_BYTES
-            || self.bytes >= 4 * POLL_BYTES as u64
+            || self.tables.rows_gathered >= times * POLL_ROWS
+            || self.tables.bytes_gathered >= times * POLL_BYTES
+            || self.bytes >= (4 * times * POLL_BYTES) as u64
+    }
+
+    /// Between transactions, with something to give, and after the time that a poll may take.
+    fn is_late(&self, deadline: tokio::time::Instant) -> bool {
+        self.transaction.is_none() && self.has_something() && tokio::time::Instant::now() >= deadline
     }
 
     fn has_something(&self) -> bool {
@@ -375,7 +385,7 @@ impl CdcReader for PostgresReader {
             if self.health.as_ref().is_some_and(Health::is_lost) {
                 return Err(catalog::lost(&self.settings));
             }
-            if self.finished || self.is_full() {
+            if self.finished || self.is_full() || self.is_late(deadline) {
                 break;
             }
             if let Some(snapshot) = &mut self.snapshot {
@@ -388,6 +398,8 @@ impl CdcReader for PostgresReader {
                 }
                 continue;
             }
+            // The rest of a transaction is on its way.
+            let gives = self.has_something() && self.transaction.is_none();
             let pump = match &mut self.pump {
                 Some(pump) => pump,
                 None => self.pump.insert(Box::pin(Pump::start(&self.settings, &self.clock, self.lsn)).await?),
@@ -396,7 +408,7 @@ impl CdcReader for PostgresReader {
                 pump.ready(&mut self.inbox)?;
             }
             if self.inbox.is_empty() {
-                if !self.out.is_empty() || self.tables.rows_gathered > 0 {
+                if gives {
                     break;
                 }
                 tokio::select! {
@@ -414,7 +426,7 @@ impl CdcReader for PostgresReader {
                 if let Item::Message(bytes) = &item {
                     self.bytes += bytes.len() as u64;
                 }
-                if self.is_full() {
+                if self.is_full() || self.is_late(deadline) {
                     break;
                 }
             }

@@ -8,7 +8,7 @@ use starweir_engine::{CdcReader, CdcSource};
 use starweir_formats::postgres::Types;
 use starweir_model::{Clock, DataType, Error, Offset, Result, TableId, TableSchema};
 
-use super::catalog::{self, Found, Slot, TableKey, check_identity, check_server};
+use super::catalog::{self, Found, Slot, TableKey, check_identity, check_old_images, check_server};
 use super::options::{Settings, Startup};
 use super::publication;
 use super::reader::{PostgresReader, ReaderParts};
@@ -40,8 +40,7 @@ struct Begin {
 
 impl PostgresSource {
     fn none_found(&self) -> Error {
-        Error::user(format!("Cannot find any table by the option 'tables' = {}", self.settings.tables_text))
-            .with_hint("patterns are `database.schema.table`; a dot of a regular expression is written `\\.`")
+        self.settings.selection.none_found()
     }
 
     fn streams(&self) -> bool {
@@ -63,6 +62,9 @@ impl PostgresSource {
         if self.streams() {
             for (key, found) in &found {
                 check_identity(key, found)?;
+                if self.settings.old_images {
+                    check_old_images(key, found)?;
+                }
             }
         }
         Ok((types, found, slot))

@@ -92,8 +92,16 @@ pub fn build(
     if !options.iter().any(|(k, _)| *k == "format" || *k == "value.format") {
         all.push(("format".into(), "json".into()));
     }
-    let request =
-        SourceRequest { table: "t", physical, wanted, options: &all, batch: false, clock: Arc::new(SystemClock) };
+    let request = SourceRequest {
+        table: "t",
+        physical,
+        wanted,
+        options: &all,
+        batch: false,
+        zone: "UTC",
+        seed: 0,
+        clock: Arc::new(SystemClock),
+    };
     connector("kafka").unwrap().source.unwrap()(&request)
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable as _;
+use starweir_engine::{CdcEvent, TableRows};
 use starweir_model::ErrorKind;
 
 use super::harness::{Chance, alone, servers, truth};
@@ -280,5 +281,38 @@ async fn what_is_wrong_is_said_with_the_fix() {
         conn.query_drop("SET GLOBAL binlog_row_image = 'FULL'").await.unwrap();
         assert!(image.hint().is_some_and(|h| h.contains("binlog_row_image")), "{}", image.chain());
         conn.query_drop(format!("DROP DATABASE {db}")).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_of_small_transactions_is_given_out_between_them() {
+    let _alone = alone().await;
+    for server in servers() {
+        let db = "sw_backlog";
+        let mut conn = server.fresh(db).await;
+        conn.query_drop("CREATE TABLE t (id INT PRIMARY KEY)").await.unwrap();
+        let source = server.source(&format!("{db}.t"), &[("scan.startup.mode", "latest-offset")]);
+        let mut reader = source.open(None).await.unwrap_or_else(|e| panic!("{}", e.chain()));
+        conn.query_drop(
+            "CREATE PROCEDURE fill() BEGIN DECLARE i INT DEFAULT 0; WHILE i < 100000 DO SET i = i + 1; INSERT INTO t VALUES (i); END WHILE; END",
+        )
+        .await
+        .unwrap();
+        conn.query_drop("SET GLOBAL innodb_flush_log_at_trx_commit = 0, GLOBAL sync_binlog = 0").await.unwrap();
+        conn.query_drop("CALL fill()").await.unwrap();
+        conn.query_drop("SET GLOBAL innodb_flush_log_at_trx_commit = DEFAULT, GLOBAL sync_binlog = DEFAULT")
+            .await
+            .unwrap();
+        let mut rows = 0;
+        while rows < 100_000 {
+            let polled = reader.poll(Duration::from_millis(500)).await.unwrap();
+            let of = |event: &CdcEvent| match event {
+                CdcEvent::Rows { rows: TableRows::Columns { changes, .. }, .. } => changes.rows(),
+                _ => 0,
+            };
+            let given: usize = polled.events.iter().map(of).sum();
+            rows += given;
+            assert!(given == 0 || polled.boundary, "{}: an epoch can end although there is more to read", server.name);
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use starweir_engine::{CdcEvent, TableRows};
+
 use super::harness::{Cells, server};
 
 /// Numbers that a seed decides.
@@ -189,4 +191,25 @@ async fn every_mode_begins_where_it_says() {
     pipe.settle().await;
     assert_eq!(pipe.model.rows("t"), [[Some("3".to_owned()), Some("3".to_owned())]]);
     assert!(pipe.reader().lag().milliseconds.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_of_small_transactions_is_given_out_between_them() {
+    let Some(server) = server() else { return };
+    let db = server.fresh("sw_pg_backlog").await;
+    db.run("CREATE TABLE t (id int PRIMARY KEY)").await;
+    let mut reader = db.source(&[("scan.startup.mode", "latest-offset")]).open(None).await.unwrap();
+    db.run("SET synchronous_commit = off").await;
+    db.run("DO $$ BEGIN FOR i IN 1..100000 LOOP INSERT INTO t VALUES (i); COMMIT; END LOOP; END $$").await;
+    let mut rows = 0;
+    while rows < 100_000 {
+        let polled = reader.poll(Duration::from_millis(500)).await.unwrap();
+        let of = |event: &CdcEvent| match event {
+            CdcEvent::Rows { rows: TableRows::Columns { changes, .. }, .. } => changes.rows(),
+            _ => 0,
+        };
+        let given: usize = polled.events.iter().map(of).sum();
+        rows += given;
+        assert!(given == 0 || polled.boundary, "an epoch can end although there is more to read");
+    }
 }

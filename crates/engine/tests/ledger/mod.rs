@@ -290,8 +290,69 @@ impl Reader for NumberReader {
         Ok(Polled::Batch { batch: ChangeBatch::inserts(batch), bytes: 800 })
     }
 
-    fn offsets(&self) -> SplitOffsets {
-        self.splits.iter().map(|(s, n)| (SplitId(s.to_string()), Offset(n.to_string()))).collect()
+    fn offsets(&self) -> Result<SplitOffsets> {
+        Ok(self.splits.iter().map(|(s, n)| (SplitId(s.to_string()), Offset(n.to_string()))).collect())
+    }
+}
+
+/// Numbers in transactions: three batches each, told in turn, without end. An offset within a transaction is none.
+pub struct Transactions {
+    pub batch: u64,
+    /// Every offset that was asked for, and every one that was acknowledged.
+    pub asked: Arc<Mutex<Vec<u64>>>,
+    pub acknowledged: Arc<Mutex<Vec<u64>>>,
+}
+
+/// Batches of a transaction of [`Transactions`].
+pub const TRANSACTION: u64 = 3;
+
+#[async_trait]
+impl Source for Transactions {
+    fn is_bounded(&self) -> bool {
+        false
+    }
+
+    fn lanes(&self, _: usize) -> usize {
+        1
+    }
+
+    fn open(&self, _: Lane, restored: &SplitOffsets) -> Result<Box<dyn Reader>> {
+        // The lane's thread has the runtime's context.
+        let _ = tokio::runtime::Handle::current();
+        let next = restored.values().next().map_or(0, |offset| offset.0.parse().unwrap());
+        Ok(Box::new(TransactionReader { batch: self.batch, next, asked: self.asked.clone() }))
+    }
+
+    async fn acknowledge(&self, offsets: &SplitOffsets) -> Result<()> {
+        self.acknowledged.lock().extend(offsets.values().map(|o| o.0.parse::<u64>().unwrap()));
+        Ok(())
+    }
+}
+
+struct TransactionReader {
+    batch: u64,
+    /// Batches told.
+    next: u64,
+    asked: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Reader for TransactionReader {
+    fn poll(&mut self, _: Duration) -> Result<Polled> {
+        std::thread::sleep(Duration::from_micros(700));
+        let first = (self.next * self.batch) as i64;
+        self.next += 1;
+        let array = Arc::new(Int64Array::from_iter_values(first..first + self.batch as i64)) as _;
+        let batch = RecordBatch::try_from_iter([("n", array)]).unwrap();
+        Ok(Polled::Batch { batch: ChangeBatch::inserts(batch), bytes: 8 * self.batch })
+    }
+
+    fn offsets(&self) -> Result<SplitOffsets> {
+        self.asked.lock().push(self.next);
+        Ok(SplitOffsets::from([(SplitId("log".into()), Offset(self.next.to_string()))]))
+    }
+
+    fn is_at_boundary(&self) -> bool {
+        self.next.is_multiple_of(TRANSACTION)
     }
 }
 

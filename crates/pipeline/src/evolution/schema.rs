@@ -14,55 +14,9 @@ pub fn apply(schema: Option<&TableSchema>, change: &SchemaChange) -> Result<Tabl
     if let SchemaChange::CreateTable { schema, .. } = change {
         return Ok(schema.clone());
     }
-    let mut after = schema
-        .cloned()
-        .ok_or_else(|| Error::user(format!("table {} changes before it was created", change.table())))?;
-    match change {
-        SchemaChange::AddColumn { columns, .. } => {
-            for added in columns {
-                let at = match &added.position {
-                    ColumnPosition::First => 0,
-                    ColumnPosition::Last => after.columns.len(),
-                    ColumnPosition::Before(name) => existing(&after, change.table(), "BEFORE", name)?,
-                    ColumnPosition::After(name) => existing(&after, change.table(), "AFTER", name)? + 1,
-                };
-                after.columns.insert(at, added.column.clone());
-            }
-        }
-        SchemaChange::DropColumn { columns, .. } => after.columns.retain(|c| !columns.contains(&c.name)),
-        SchemaChange::RenameColumn { names, .. } => {
-            let renamed = |name: &str| names.iter().find(|(old, _)| old == name).map(|(_, new)| new.clone());
-            for column in &mut after.columns {
-                if let Some(new) = renamed(&column.name) {
-                    column.name = new;
-                }
-            }
-            for key in after.primary_keys.iter_mut().chain(&mut after.partition_keys) {
-                if let Some(new) = renamed(key) {
-                    *key = new;
-                }
-            }
-        }
-        SchemaChange::AlterColumnType { types, comments, .. } => {
-            for column in &mut after.columns {
-                if let Some((_, data_type)) = types.iter().find(|(name, _)| *name == column.name) {
-                    column.data_type = data_type.clone();
-                }
-                if let Some((_, comment)) = comments.iter().find(|(name, _)| *name == column.name) {
-                    column.comment = Some(comment.clone());
-                }
-            }
-        }
-        SchemaChange::AlterTableComment { comment, .. } => after.comment = Some(comment.clone()),
-        SchemaChange::CreateTable { .. } | SchemaChange::TruncateTable { .. } | SchemaChange::DropTable { .. } => {}
-    }
-    Ok(after)
-}
-
-fn existing(schema: &TableSchema, table: &TableId, position: &str, name: &str) -> Result<usize> {
-    schema.index_of(name).ok_or_else(|| {
-        Error::user(format!("{position} type AddColumnEvent error: Column {name} does not exist in table {table}"))
-    })
+    let before =
+        schema.ok_or_else(|| Error::user(format!("table {} changes before it was created", change.table())))?;
+    before.after(change)
 }
 
 /// Whether a change says nothing new: sources announce a table again after a restart, and the same column may arrive
