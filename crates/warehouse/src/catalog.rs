@@ -126,9 +126,30 @@ pub struct ColumnDef {
     pub auto_increment: bool,
     /// The expression of a generated column, as written.
     pub generated: Option<String>,
+    /// The name from before the first RENAME COLUMN: StarRocks goes on to use it as the column's id.
+    #[serde(default)]
+    pub first_name: Option<String>,
 }
 
 impl ColumnDef {
+    /// A nullable value column with nothing special about it.
+    pub fn new(name: String, sql_type: SqlType) -> Self {
+        Self {
+            id: 0,
+            name,
+            sql_type,
+            nullable: true,
+            key: false,
+            aggregation: None,
+            default: ColumnDefault::None,
+            added_value: None,
+            comment: String::new(),
+            auto_increment: false,
+            generated: None,
+            first_name: None,
+        }
+    }
+
     /// The column of rows that were written before it existed.
     pub fn fill_value(&self) -> Value {
         match &self.added_value {
@@ -186,6 +207,9 @@ pub struct PartitionBy {
     /// Column names or expressions, as StarRocks prints them.
     pub expressions: Vec<String>,
     pub columns: Vec<String>,
+    /// The expressions' types, of tables that rows make the partitions of.
+    #[serde(default)]
+    pub types: Vec<SqlType>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

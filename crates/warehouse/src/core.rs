@@ -50,11 +50,45 @@ pub struct Core {
     pub error_logs: Mutex<Vec<(String, Arc<str>)>>,
     /// Variables set with SET GLOBAL: what new sessions begin with.
     pub globals: RwLock<HashMap<String, Value>>,
+    /// What ADMIN SET FRONTEND CONFIG set, by lower-case name; gone with the process, as in StarRocks.
+    frontend: RwLock<HashMap<String, String>>,
+    /// What was dropped without FORCE, newest last.
+    recycled: Mutex<Vec<Recycled>>,
     next_session: AtomicU64,
 }
 
 /// Error logs kept.
 const ERROR_LOGS: usize = 500;
+/// Dropped things kept in the list of information_schema.recyclebin_catalogs.
+const RECYCLED: usize = 1000;
+/// Partitions that rows may make of one table, unless `max_automatic_partition_number` says otherwise.
+const AUTOMATIC_PARTITIONS: usize = 4096;
+
+/// Something that was dropped without FORCE. Only the fact is kept: nothing can be recovered.
+#[derive(Debug, Clone)]
+pub struct Recycled {
+    /// Database, Table or Partition.
+    pub kind: &'static str,
+    pub name: String,
+    pub database: u64,
+    pub table: u64,
+    pub partition: u64,
+    pub dropped_ms: i64,
+}
+
+impl Recycled {
+    pub fn database(name: &str, id: u64) -> Self {
+        Self { kind: "Database", name: name.into(), database: id, table: 0, partition: 0, dropped_ms: 0 }
+    }
+
+    pub fn table(def: &TableDef, database: u64) -> Self {
+        Self { kind: "Table", name: def.name.clone(), database, table: def.id, partition: 0, dropped_ms: 0 }
+    }
+
+    pub fn partition(def: &TableDef, database: u64, p: &PartitionDef) -> Self {
+        Self { kind: "Partition", name: p.name.clone(), database, table: def.id, partition: p.id, dropped_ms: 0 }
+    }
+}
 
 impl Core {
     pub fn new(
@@ -77,6 +111,8 @@ impl Core {
             body_bytes: AtomicU64::new(0),
             error_logs: Mutex::new(Vec::new()),
             globals: RwLock::new(HashMap::new()),
+            frontend: RwLock::new(HashMap::new()),
+            recycled: Mutex::new(Vec::new()),
             next_session: AtomicU64::new(1),
         });
         core.store.set_hooks(Arc::new(CoreHooks { core: Arc::downgrade(&core) }));
@@ -85,6 +121,33 @@ impl Core {
 
     pub fn next_session(&self) -> u64 {
         self.next_session.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A frontend option that was set.
+    pub fn frontend_config(&self, name: &str) -> Option<String> {
+        self.frontend.read().get(name).cloned()
+    }
+
+    pub fn set_frontend_config(&self, name: &str, value: &str) {
+        self.frontend.write().insert(name.to_lowercase(), value.to_string());
+    }
+
+    pub fn recycle(&self, mut thing: Recycled) {
+        thing.dropped_ms = self.store.now_ms();
+        let mut all = self.recycled.lock();
+        all.push(thing);
+        if all.len() > RECYCLED {
+            all.remove(0);
+        }
+    }
+
+    pub fn recycled(&self) -> Vec<Recycled> {
+        self.recycled.lock().clone()
+    }
+
+    /// The time zone of what no session asks for.
+    fn time_zone(&self) -> String {
+        self.globals.read().get("time_zone").and_then(Value::as_text).unwrap_or_else(|| "UTC".into())
     }
 
     pub fn keep_error_log(&self, name: String, text: &str) {
@@ -106,7 +169,7 @@ impl Core {
         rows: usize,
         expressions: &[ast::Expr],
     ) -> SqlResult<Vec<(ArrayRef, SqlType)>> {
-        let facts = PlainFacts { now_ms: self.store.now_ms() };
+        let facts = PlainFacts { now_ms: self.store.now_ms(), time_zone: self.time_zone() };
         let scope = Scope {
             store: &self.store,
             database: None,
@@ -125,7 +188,7 @@ impl Core {
             ColumnDefault::None | ColumnDefault::Null => Value::Null,
             ColumnDefault::Literal(text) => Value::Text(text.clone()).cast(&column.sql_type).unwrap_or(Value::Null),
             ColumnDefault::CurrentTimestamp(precision) => {
-                let us = self.store.now_ms() * 1000;
+                let us = local_us(self.store.now_ms(), &self.time_zone());
                 let unit = 10i64.pow(6 - u32::from((*precision).min(6)));
                 Value::DateTime(us.div_euclid(unit) * unit).cast(&column.sql_type).unwrap_or(Value::Null)
             }
@@ -306,7 +369,13 @@ impl Core {
         let mut seen: std::collections::HashSet<String> =
             def.partitions.iter().map(|p| p.name.to_lowercase()).collect();
         for row in 0..batch.num_rows() {
-            let key: Vec<Value> = values.iter().map(|(a, t)| Value::get(a, t, row)).collect();
+            let mut key: Vec<Value> = values.iter().map(|(a, t)| Value::get(a, t, row)).collect();
+            if let [one] = key.as_mut_slice()
+                && one.is_null()
+                && let Some(least) = partition::null_of_range(&by.expressions[0], &values[0].1)
+            {
+                *one = least;
+            }
             let name = partition::automatic_name(by, &key);
             if !seen.insert(name.to_lowercase()) {
                 continue;
@@ -335,6 +404,14 @@ impl Core {
         }
         if new.is_empty() {
             return Ok(());
+        }
+        let limit = self.frontend_config("max_automatic_partition_number").and_then(|n| n.parse().ok());
+        let limit: usize = limit.unwrap_or(AUTOMATIC_PARTITIONS);
+        if def.partitions.iter().filter(|p| p.automatic).count() + new.len() > limit {
+            return Err(SqlError::plain(format!(
+                "Table {} automatically created partitions exceeded the maximum limit: {limit}. You can modify this restriction on by setting max_automatic_partition_number larger.",
+                def.name
+            )));
         }
         self.store.alter_table(
             table.id,
@@ -383,6 +460,7 @@ impl Core {
 /// Facts without a session.
 pub struct PlainFacts {
     pub now_ms: i64,
+    pub time_zone: String,
 }
 
 impl Facts for PlainFacts {
@@ -391,7 +469,7 @@ impl Facts for PlainFacts {
     }
 
     fn constant(&self, function: &str, args: &[ast::Expr]) -> Option<ast::Expr> {
-        time_constant(self.now_ms, function, args)
+        time_constant(self.now_ms, &self.time_zone, function, args)
     }
 
     fn pipes_as_concat(&self) -> bool {
@@ -399,9 +477,15 @@ impl Facts for PlainFacts {
     }
 }
 
+/// A moment as the clock of a time zone shows it, in microseconds.
+fn local_us(now_ms: i64, zone: &str) -> i64 {
+    let offset = crate::sql::functions::date::zone_offset(zone, now_ms.div_euclid(1000)).unwrap_or(0);
+    (now_ms + offset * 1000) * 1000
+}
+
 /// now(), curdate() and their like, as literals of the statement.
-pub fn time_constant(now_ms: i64, function: &str, args: &[ast::Expr]) -> Option<ast::Expr> {
-    let us = now_ms * 1000;
+pub fn time_constant(now_ms: i64, zone: &str, function: &str, args: &[ast::Expr]) -> Option<ast::Expr> {
+    let us = if function.starts_with("utc_") { now_ms * 1000 } else { local_us(now_ms, zone) };
     let second = us.div_euclid(1_000_000) * 1_000_000;
     let precision = || match args.first() {
         Some(ast::Expr::Value(v)) => v.to_string().parse::<u32>().unwrap_or(0).min(6),

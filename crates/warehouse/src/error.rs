@@ -10,7 +10,7 @@ pub struct SqlError {
     pub code: u16,
     pub message: String,
     /// The function whose call is wrong; the message then gets the call's place in the statement.
-    pub about: Option<&'static str>,
+    pub about: Option<String>,
 }
 
 pub type SqlResult<T> = Result<T, SqlError>;
@@ -32,8 +32,20 @@ impl SqlError {
 
     /// The same error, about a call of a function.
     #[must_use]
-    pub fn of_call(mut self, function: &'static str) -> Self {
-        self.about.get_or_insert(function);
+    pub fn of_call(mut self, function: &str) -> Self {
+        self.about.get_or_insert_with(|| function.to_string());
+        self
+    }
+
+    /// The same error, with its place: `from line 1, column 7 to line 1, column 9`.
+    #[must_use]
+    pub fn within(mut self, span: impl fmt::Display) -> Self {
+        for kind in ["Getting analyzing error", "Getting syntax error"] {
+            if let Some(rest) = self.message.strip_prefix(kind).filter(|r| r.starts_with(". Detail message:")) {
+                self.message = format!("{kind} {span}{rest}");
+                break;
+            }
+        }
         self
     }
 

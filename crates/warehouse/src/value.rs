@@ -721,6 +721,8 @@ impl Value {
             },
             SqlType::Bitmap | SqlType::Hll | SqlType::Percentile => match self {
                 Value::Bytes(b) => Some(Value::Bytes(b.clone())),
+                // The only default such a column may have.
+                Value::Text(t) if t.is_empty() => Some(Value::Bytes(Vec::new())),
                 _ => None,
             },
             SqlType::Array(e) => match self {

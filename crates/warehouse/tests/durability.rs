@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use starweir_model::SystemClock;
-use starweir_warehouse::catalog::{ColumnDef, ColumnDefault, Distribution, TableDef, TableModel};
+use starweir_warehouse::catalog::{ColumnDef, Distribution, TableDef, TableModel};
 use starweir_warehouse::store::txn::StagedPart;
 use starweir_warehouse::store::{Store, StoreConfig, TxnState};
 use starweir_warehouse::types::SqlType;
@@ -16,19 +16,7 @@ fn open(dir: &std::path::Path) -> starweir_model::Result<Arc<Store>> {
 }
 
 fn column(id: u32, name: &str, sql_type: SqlType, key: bool) -> ColumnDef {
-    ColumnDef {
-        id,
-        name: name.into(),
-        sql_type,
-        nullable: !key,
-        key,
-        aggregation: None,
-        default: ColumnDefault::None,
-        added_value: None,
-        comment: String::new(),
-        auto_increment: false,
-        generated: None,
-    }
+    ColumnDef { id, nullable: !key, key, ..ColumnDef::new(name.into(), sql_type) }
 }
 
 fn table(id: u64) -> TableDef {

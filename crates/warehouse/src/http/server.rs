@@ -275,6 +275,7 @@ async fn handle(core: Arc<Core>, door: Door, request: Request<Incoming>) -> Repl
             Some(stream_load::get_load_state(&core, &call, db).await)
         }
         (Door::Fe, ["api", db, _, "_cancel"]) => Some(stream_load::cancel(&core, &call, db)),
+        (Door::Fe, ["api", "trigger"]) => Some(trigger(&core, &call).await),
         (Door::Fe, ["api", db, table, "_schema"]) => Some(sql_api::schema(&core, db, table)),
         (Door::Fe, ["api", db, table, "_count"]) => Some(sql_api::count(&core, db, table)),
         (Door::Fe, ["api", db, table, "_query_plan"]) => {
@@ -309,6 +310,23 @@ async fn handle(core: Arc<Core>, door: Door, request: Request<Incoming>) -> Repl
             "application/json",
             json!({"status": "FAILED", "msg": "not found"}).to_string(),
         )),
+    }
+}
+
+/// Runs now what a frontend does from time to time: `type=dynamic_partition` drops partitions whose time is over.
+async fn trigger(core: &Arc<Core>, call: &Call) -> Answer {
+    let text = |status, text: String| answer(status, "text/plain", text);
+    let param = |name: &str| call.param(name).unwrap_or_default();
+    if param("type") != "dynamic_partition" {
+        return text(StatusCode::BAD_REQUEST, format!("trigger type {} is not supported", param("type")));
+    }
+    let table = match stream_load::find_table(core, &param("db"), &param("tbl")) {
+        Ok(table) => table,
+        Err(e) => return text(StatusCode::NOT_FOUND, e),
+    };
+    match crate::sql::partition_change::drop_expired(core, &table).await {
+        Ok(()) => text(StatusCode::OK, "Success".into()),
+        Err(e) => text(StatusCode::INTERNAL_SERVER_ERROR, e.message),
     }
 }
 

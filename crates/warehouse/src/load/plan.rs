@@ -406,7 +406,9 @@ impl LoadPlan {
                 message: "column with row table only support row mode partial update".into(),
             });
         }
-        let missing = def.order_by.iter().any(|o| def.column_index(o).is_none_or(|i| !given.contains(&i)));
+        // The column mode writes no new order of rows: its sort key must be the primary key.
+        let unfit = |i: usize| if column_mode { !def.columns[i].key } else { !given.contains(&i) };
+        let missing = def.order_by.iter().any(|o| def.column_index(o).is_none_or(unfit));
         if missing {
             return Err(analysis("partial update on table with sort key must provide all sort key columns"));
         }

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::dml;
+use super::alter_check::{self, Added};
+use super::partition_change::{drop_partitions, replace_partitions};
 use super::planner::QueryResult;
 use super::session::{Outcome, Session};
 use super::statement::*;
+use super::{dml, partition, partition_change, partition_condition};
 use crate::catalog::*;
+use crate::core::Recycled;
 use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
 use crate::value::Value;
@@ -23,7 +26,10 @@ pub fn simple(session: &mut Session, statement: Statement) -> SqlResult<Outcome>
                 return Err(SqlError::new(1007, format!("Can't create database '{name}'; database exists")));
             }
         }
-        Statement::DropDatabase { name, if_exists } => {
+        Statement::DropDatabase { name, if_exists, force } => {
+            if !force && let Some(id) = store.database_id(&name) {
+                session.core.recycle(Recycled::database(&name, id));
+            }
             if !store.drop_database(&name)? && !if_exists {
                 return Err(SqlError::new(1008, format!("Can't drop database '{name}'; database doesn't exist")));
             }
@@ -31,7 +37,7 @@ pub fn simple(session: &mut Session, statement: Statement) -> SqlResult<Outcome>
                 session.database = None;
             }
         }
-        Statement::DropTable { names, if_exists, temporary } => {
+        Statement::DropTable { names, if_exists, temporary, force } => {
             for name in names {
                 match session.table(&name) {
                     Ok(table) => {
@@ -48,7 +54,12 @@ pub fn simple(session: &mut Session, statement: Statement) -> SqlResult<Outcome>
                             }
                             return Err(SqlError::unknown_table(&def.name));
                         }
+                        if !force && def.session.is_none() {
+                            let database = store.database_id(&def.database).unwrap_or(0);
+                            session.core.recycle(Recycled::table(&def, database));
+                        }
                         store.drop_table(table.id)?;
+                        partition_change::forget_temporary(&session.core, &def)?;
                     }
                     Err(_) if if_exists => {}
                     Err(e) if e.code == 5502 => {
@@ -123,6 +134,10 @@ fn implicit_keys(columns: &[ColumnDef]) -> usize {
 fn check_generated(session: &Session, columns: &[ColumnDef], c: &ColumnDef) -> SqlResult<()> {
     let Some(text) = &c.generated else { return Ok(()) };
     let e = super::parser::parse_expression(text)?;
+    if session.core.planner.aggregates(&e) {
+        return Err(SqlError::analysis("Generated Column don't support aggregation function"));
+    }
+    super::alter_check::references(columns, text)?;
     let empty: Vec<(String, SqlType, arrow::array::ArrayRef)> = columns
         .iter()
         .filter(|x| x.generated.is_none())
@@ -182,9 +197,6 @@ fn check_default(c: &ColumnDef) -> SqlResult<()> {
             c.sql_type.ddl().to_uppercase()
         )));
     }
-    if c.auto_increment && c.sql_type != SqlType::BigInt {
-        return Err(SqlError::analysis("The AUTO_INCREMENT column must be BIGINT"));
-    }
     Ok(())
 }
 
@@ -192,6 +204,8 @@ fn check_default(c: &ColumnDef) -> SqlResult<()> {
 fn definition(session: &Session, t: &CreateTable, database: String, name: String) -> SqlResult<TableDef> {
     let store = &session.core.store;
     let mut columns = t.columns.clone();
+    let mut partition_by = t.partition_by.clone();
+    super::generated_partition::absorb(&mut columns, partition_by.as_mut(), &name);
     let mut seen = std::collections::HashSet::new();
     for c in &columns {
         if !seen.insert(c.name.to_lowercase()) {
@@ -203,7 +217,7 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
                 c.name
             )));
         }
-        if c.generated.is_none() && c.name.starts_with("__generated_partition_column_") {
+        if c.name.starts_with(super::generated_partition::PREFIX) {
             return Err(SqlError::analysis(format!(
                 "Column name [{}] starts with __generated_partition_column_ is a system reserved name. Please choose a different one.",
                 c.name
@@ -302,7 +316,6 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
     for c in &columns {
         check_generated(session, &columns, c)?;
     }
-    let mut partition_by = t.partition_by.clone();
     if let Some(by) = &mut partition_by {
         if by.kind == PartitionKind::Expression {
             let plain = |e: &str| columns.iter().any(|c| c.name.eq_ignore_ascii_case(e.trim_matches('`')));
@@ -321,6 +334,17 @@ fn definition(session: &Session, t: &CreateTable, database: String, name: String
         for c in &by.columns {
             if !columns.iter().any(|d| d.name.eq_ignore_ascii_case(c)) {
                 return Err(SqlError::analysis(format!("Partition column[{c}] does not exist in column list")));
+            }
+        }
+        if by.kind == PartitionKind::Expression {
+            super::generated_partition::complete(session, &columns, by, t.query.is_some())?;
+            if model == TableModel::Aggregate
+                && let Some(hidden) = super::generated_partition::hidden(by).first()
+            {
+                return Err(SqlError::analysis(format!(
+                    "AGG_KEYS table should specify aggregate type for non-key column[{}]",
+                    hidden.name
+                )));
             }
         }
         if model == TableModel::Primary || model == TableModel::Unique {
@@ -440,20 +464,6 @@ fn repeated(names: &[String]) -> Option<&String> {
     names.iter().enumerate().find(|(i, n)| names[..*i].iter().any(|m| m.eq_ignore_ascii_case(n))).map(|(_, n)| n)
 }
 
-/// The smallest value of a partition column's type, as StarRocks prints it.
-fn smallest(t: &SqlType) -> String {
-    match t {
-        SqlType::Date => "0000-01-01".into(),
-        SqlType::DateTime => "0000-01-01 00:00:00".into(),
-        SqlType::TinyInt => i8::MIN.to_string(),
-        SqlType::SmallInt => i16::MIN.to_string(),
-        SqlType::Int => i32::MIN.to_string(),
-        SqlType::BigInt => i64::MIN.to_string(),
-        SqlType::LargeInt => i128::MIN.to_string(),
-        _ => String::new(),
-    }
-}
-
 /// The type of a range partition's bounds when the partition is by an expression.
 fn bound_type(session: &Session, def: &TableDef, expression: &str) -> Option<SqlType> {
     if !expression.contains('(') {
@@ -539,7 +549,7 @@ fn add_partition(
                     _ => None,
                 })
                 .max_by(|a, b| bound_order(&first_type, &a[0], &b[0]));
-            let lower = before.unwrap_or_else(|| vec![Some(smallest(&first_type))]);
+            let lower = before.unwrap_or_else(|| vec![Some(partition::smallest(&first_type))]);
             made.push((name.to_string(), PartitionRange::Range { lower: Some(lower), upper }));
         }
         PartitionClause::Batch { start, end, every, unit } => {
@@ -617,7 +627,7 @@ fn add_partition(
             let clash = def.partitions.iter().filter(|p| p.temporary == temporary).any(|p| match &p.range {
                 PartitionRange::Range { lower, upper } => {
                     use std::cmp::Ordering::Less;
-                    let low = lower.clone().unwrap_or_else(|| vec![Some(smallest(&first_type))]);
+                    let low = lower.clone().unwrap_or_else(|| vec![Some(partition::smallest(&first_type))]);
                     l.len() == 1
                         && low.len() == 1
                         && bound_order(&first_type, &l[0], &upper[0]) == Less
@@ -637,9 +647,21 @@ fn add_partition(
     Ok(())
 }
 
+/// An administrator can switch temporary tables off.
+fn check_temporary(session: &Session) -> SqlResult<()> {
+    const SWITCH: &str = "enable_experimental_temporary_table";
+    match session.core.frontend_config(SWITCH).as_deref() {
+        Some("false") => Err(SqlError::syntax(format!("FE config '{SWITCH}' is disabled"))),
+        _ => Ok(()),
+    }
+}
+
 pub async fn create_table(session: &mut Session, mut t: CreateTable) -> SqlResult<Outcome> {
     if t.external {
         return Err(SqlError::unsupported("external tables"));
+    }
+    if t.temporary {
+        check_temporary(session)?;
     }
     let (database, name) = session.split_name(&t.name)?;
     let store = session.core.store.clone();
@@ -681,24 +703,16 @@ pub async fn create_table(session: &mut Session, mut t: CreateTable) -> SqlResul
                         crate::types::STRING_LENGTH
                     }),
                     SqlType::Char(n) => SqlType::Char(*n),
+                    // Keys cannot be floating numbers, and any column of a new table may become one.
+                    SqlType::Float | SqlType::Double if t.key.is_some() => SqlType::Decimal(38, 9),
                     SqlType::Float => SqlType::Double,
                     other => other.clone(),
                 };
                 match names.get(i) {
                     Some(c) if c.sql_type != SqlType::Null => c.clone(),
-                    given => ColumnDef {
-                        id: 0,
-                        name: given.map_or_else(|| n.trim_matches('`').to_string(), |c| c.name.clone()),
-                        sql_type: ty,
-                        nullable: true,
-                        key: false,
-                        aggregation: None,
-                        default: ColumnDefault::None,
-                        added_value: None,
-                        comment: String::new(),
-                        auto_increment: false,
-                        generated: None,
-                    },
+                    given => {
+                        ColumnDef::new(given.map_or_else(|| n.trim_matches('`').to_string(), |c| c.name.clone()), ty)
+                    }
                 }
             })
             .collect();
@@ -743,6 +757,9 @@ pub fn create_like(
     temporary: bool,
     properties: Vec<(String, String)>,
 ) -> SqlResult<Outcome> {
+    if temporary {
+        check_temporary(session)?;
+    }
     let source = session.table(like)?;
     let mut def = (*source.def()).clone();
     let (database, table) = session.split_name(name)?;
@@ -791,18 +808,12 @@ fn view_definition(
     let columns: Vec<ColumnDef> = types
         .into_iter()
         .enumerate()
-        .map(|(i, t)| ColumnDef {
-            id: i as u32 + 1,
-            name: columns.get(i).map_or_else(|| names[i].clone(), |c| c.0.clone()),
-            sql_type: if t == SqlType::Null { SqlType::Boolean } else { t },
-            nullable: true,
-            key: false,
-            aggregation: None,
-            default: ColumnDefault::None,
-            added_value: None,
-            comment: columns.get(i).map_or_else(String::new, |c| c.1.clone()),
-            auto_increment: false,
-            generated: None,
+        .map(|(i, t)| {
+            let name = columns.get(i).map_or_else(|| names[i].clone(), |c| c.0.clone());
+            let mut column = ColumnDef::new(name, if t == SqlType::Null { SqlType::Boolean } else { t });
+            column.id = i as u32 + 1;
+            column.comment = columns.get(i).map_or_else(String::new, |c| c.1.clone());
+            column
         })
         .collect();
     Ok(TableDef {
@@ -907,6 +918,7 @@ fn own(e: SqlError) -> starweir_model::Error {
 pub async fn alter_table(session: &mut Session, name: &[String], clauses: Vec<AlterClause>) -> SqlResult<Outcome> {
     let table = session.table(name)?;
     let before = table.def();
+    super::alter_check::definitions(&before, &clauses)?;
     let several = clauses.len() > 1;
     let result = alter_clauses(session, name, clauses).await;
     if several && result.is_err() && !std::sync::Arc::ptr_eq(&before, &table.def()) {
@@ -929,6 +941,7 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
     let table = session.table(name)?;
     let store = session.core.store.clone();
     let id = table.id;
+    let mut added = Added::default();
     for clause in clauses {
         let def = table.def();
         let missing = |c: &str| SqlError::plain(format!("Column[{c}] does not exists"));
@@ -936,11 +949,11 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
         match clause {
             AlterClause::AddColumns(columns) => {
                 let mut ready: Vec<(ColumnDef, ColumnPosition)> = Vec::new();
-                let computed = columns.iter().filter(|(c, _)| c.generated.is_some()).count();
+                let computed = columns.iter().filter(|a| a.column.generated.is_some()).count();
                 if computed > 0 && computed < columns.len() {
                     return Err(SqlError::analysis("Can not add normal column and Generated Column in the same time"));
                 }
-                for (mut c, place) in columns {
+                for AddedColumn { column: mut c, position: place, .. } in columns {
                     check_default(&c)?;
                     check_generated(session, &def.columns, &c)?;
                     if let ColumnPosition::After(n) = &place
@@ -950,22 +963,10 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                         return Err(SqlError::plain("Can not add column after Generated Column"));
                     }
                     if c.aggregation.is_some() && def.model != TableModel::Aggregate {
-                        return Err(SqlError::plain(format!(
-                            "Can not assign aggregation method on column in {} data model table: {}",
-                            match def.model {
-                                TableModel::Unique => "Unique",
-                                TableModel::Primary => "Primary",
-                                _ => "Duplicate",
-                            },
-                            c.name
-                        )));
+                        return Err(alter_check::assigned(def.model, &c.name));
                     }
-                    if def.column(&c.name).is_some() {
-                        return Err(SqlError::plain(format!(
-                            "Can not add column which already exists in column id: {}, you can remove {} and try again.",
-                            c.name,
-                            def.column(&c.name).map_or(String::new(), super::show::column_text)
-                        )));
+                    if added.has(&def, &c)? {
+                        continue;
                     }
                     if c.generated.is_none()
                         && !c.nullable
@@ -977,9 +978,6 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                             "Column[{}] must have default value if it is not nullable",
                             c.name
                         )));
-                    }
-                    if c.key && def.model == TableModel::Primary {
-                        return Err(SqlError::analysis("Can not add key column for primary key table"));
                     }
                     if def.model == TableModel::Aggregate && c.aggregation.is_none() {
                         c.key = true;
@@ -1034,17 +1032,10 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 }
             }
             AlterClause::DropColumn(c) => {
-                let column = def.column(&c).ok_or_else(|| missing(&c))?;
-                if column.key && def.model != TableModel::Duplicate {
-                    return Err(SqlError::plain(format!(
-                        "Can not drop key column in {} data model table",
-                        match def.model {
-                            TableModel::Primary => "primary",
-                            TableModel::Unique => "Unique",
-                            _ => "Aggregate",
-                        }
-                    )));
-                }
+                let gone = || SqlError::plain(format!("Column does not exists: {c}"));
+                let column = def.column(&c).ok_or_else(gone)?;
+                alter_check::removal(&def, column)?;
+                added.forget(&c);
                 if def.columns.len() == 1 {
                     return Err(SqlError::analysis("At least one column is needed"));
                 }
@@ -1086,6 +1077,8 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
             AlterClause::ModifyColumn(mut c, place) => {
                 let old = def.column(&c.name).ok_or_else(|| missing(&c.name))?.clone();
                 check_default(&c)?;
+                check_generated(session, &def.columns, &c)?;
+                alter_check::modification(&def, &old, &c)?;
                 if def.model == TableModel::Primary && old.sql_type != c.sql_type {
                     if old.key {
                         return Err(SqlError::plain(format!(
@@ -1135,10 +1128,11 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 c.id = old.id;
                 c.name.clone_from(&old.name);
                 c.key = old.key;
-                if c.aggregation.is_none() {
+                if c.aggregation.is_none() || def.model == TableModel::Primary {
                     c.aggregation.clone_from(&old.aggregation);
                 }
                 c.added_value.clone_from(&old.added_value);
+                c.first_name.clone_from(&old.first_name);
                 if old.key && def.model == TableModel::Primary {
                     c.nullable = false;
                 }
@@ -1198,7 +1192,9 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                             }
                         };
                         if let Some(i) = def.column_index(&old) {
-                            def.columns[i].name.clone_from(&new);
+                            let column = &mut def.columns[i];
+                            let first = std::mem::replace(&mut column.name, new.clone());
+                            column.first_name.get_or_insert(first);
                         }
                         if let Some(bloom) = def.properties.get_mut("bloom_filter_columns") {
                             let names: Vec<&str> = bloom
@@ -1315,7 +1311,7 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
             }
             AlterClause::AddPartitions { partitions, temporary, if_not_exists } => {
                 let mut new = (*def).clone();
-                let automatic = super::partition::is_automatic(&def);
+                let automatic = partition::is_automatic(&def);
                 for (name, clause) in &partitions {
                     if automatic && matches!(clause, PartitionClause::One(PartitionRange::List(rows)) if rows.len() > 1)
                     {
@@ -1334,8 +1330,12 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                     None,
                 )?;
             }
-            AlterClause::DropPartition { name, if_exists, temporary, .. } => {
-                drop_partitions(session, &table, vec![name], if_exists, temporary).await?;
+            AlterClause::DropPartition { name, if_exists, temporary, force } => {
+                drop_partitions(&session.core, &table, vec![name], if_exists, temporary, force).await?;
+            }
+            AlterClause::DropPartitionsWhere { condition, temporary } => {
+                let names = partition_condition::matching(&session.core, &def, &condition, temporary)?;
+                drop_partitions(&session.core, &table, names, false, temporary, false).await?;
             }
             AlterClause::DropPartitions { names, batch, if_exists, temporary } => {
                 let mut names = names;
@@ -1350,10 +1350,10 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                         .filter(|n| def.partitions.iter().any(|p| p.name.eq_ignore_ascii_case(n)))
                         .collect();
                 }
-                drop_partitions(session, &table, names, if_exists, temporary).await?;
+                drop_partitions(&session.core, &table, names, if_exists, temporary, false).await?;
             }
             AlterClause::RenamePartition(old, new) => {
-                if super::partition::is_automatic(&def) {
+                if partition::is_automatic(&def) {
                     return Err(SqlError::plain(format!(
                         "Table[{}] is automatic partitioned. not support to rename partition name.",
                         def.name
@@ -1376,7 +1376,7 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 )?;
             }
             AlterClause::TruncatePartition(names) => {
-                let condition = super::partition::selection(&def, &names)?;
+                let condition = partition::selection(&def, &names)?;
                 dml::delete_where(session.core.clone(), table.clone(), condition).await?;
             }
             AlterClause::Distribution(d, buckets) => store.alter_table(
@@ -1412,7 +1412,9 @@ async fn alter_clauses(session: &mut Session, name: &[String], clauses: Vec<Alte
                 change_field(&mut changed, &path, None)?;
                 struct_change(session, &table, at, changed).await?;
             }
-            AlterClause::ReplacePartition { .. } => return Err(SqlError::unsupported("ALTER TABLE REPLACE PARTITION")),
+            AlterClause::ReplacePartition { old, temporary, properties } => {
+                replace_partitions(&session.core, &table, &old, &temporary, &properties).await?;
+            }
             AlterClause::Rollup => store.alter_table(id, |_| Ok(()), Some("ROLLUP"))?,
             AlterClause::Ignored => {}
             AlterClause::Unsupported(what) => return Err(SqlError::unsupported(what)),
@@ -1557,40 +1559,6 @@ async fn rewrite_rows(session: &Session, table: &std::sync::Arc<crate::store::Ta
     replace_rows(session, table, batches).await
 }
 
-async fn drop_partitions(
-    session: &Session,
-    table: &std::sync::Arc<crate::store::Table>,
-    names: Vec<String>,
-    if_exists: bool,
-    temporary: bool,
-) -> SqlResult<()> {
-    let def = table.def();
-    let mut found = Vec::new();
-    for n in names {
-        match def.partitions.iter().find(|p| p.name.eq_ignore_ascii_case(&n) && p.temporary == temporary) {
-            Some(p) => found.push(p.name.clone()),
-            None if if_exists => {}
-            None => return Err(SqlError::new(1507, format!("Error in list of partitions to {n}"))),
-        }
-    }
-    if found.is_empty() {
-        return Ok(());
-    }
-    if !temporary {
-        let condition = super::partition::selection(&def, &found)?;
-        dml::delete_where(session.core.clone(), table.clone(), condition).await?;
-    }
-    session.core.store.alter_table(
-        table.id,
-        |def| {
-            def.partitions.retain(|p| !found.contains(&p.name));
-            Ok(())
-        },
-        None,
-    )?;
-    Ok(())
-}
-
 pub async fn truncate(session: &mut Session, name: &[String], partitions: Vec<String>) -> SqlResult<Outcome> {
     let table = session.table(name)?;
     if table.def().is_view() {
@@ -1600,7 +1568,7 @@ pub async fn truncate(session: &mut Session, name: &[String], partitions: Vec<St
         let core = session.core.clone();
         dml::blocking(move || {
             core.store.truncate(&table)?;
-            if super::partition::is_automatic(&table.def()) {
+            if partition::is_automatic(&table.def()) {
                 core.store.alter_table(
                     table.id,
                     |def| {
@@ -1614,7 +1582,7 @@ pub async fn truncate(session: &mut Session, name: &[String], partitions: Vec<St
         })
         .await?;
     } else {
-        let condition = super::partition::selection(&table.def(), &partitions)?;
+        let condition = partition::selection(&table.def(), &partitions)?;
         dml::delete_where(session.core.clone(), table, condition).await?;
     }
     Ok(Outcome::ok())

@@ -2,113 +2,13 @@
 
 use sqlparser::tokenizer::Token;
 
+use super::column_parser::column;
 use super::lexer::Cursor;
 use super::parser::query;
 use super::statement::*;
-use crate::catalog::{
-    Aggregation, ColumnDef, ColumnDefault, Distribution, PartitionBy, PartitionKind, PartitionRange, TableModel,
-};
+use crate::catalog::{ColumnDef, Distribution, PartitionBy, PartitionKind, PartitionRange, TableModel};
 use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
-
-/// One column: `name type [AGG] [NULL|NOT NULL] [DEFAULT …] [AUTO_INCREMENT] [AS expr] [COMMENT …]`.
-pub fn column(c: &mut Cursor<'_>) -> SqlResult<ColumnDef> {
-    let name = c.ident()?;
-    let sql_type = c.sql_type()?;
-    let mut column = ColumnDef {
-        id: 0,
-        name,
-        sql_type,
-        nullable: true,
-        key: false,
-        aggregation: None,
-        default: ColumnDefault::None,
-        added_value: None,
-        comment: String::new(),
-        auto_increment: false,
-        generated: None,
-    };
-    loop {
-        if c.eat(&["CHARSET"]) || c.eat(&["CHARACTER", "SET"]) || c.eat(&["COLLATE"]) {
-            c.at += 1;
-        } else if c.eat(&["KEY"]) {
-            column.key = true;
-        } else if c.eat(&["NOT", "NULL"]) {
-            column.nullable = false;
-        } else if c.eat(&["NULL"]) {
-            column.nullable = true;
-        } else if c.eat(&["DEFAULT"]) {
-            column.default = default_value(c, &column.sql_type)?;
-        } else if c.eat(&["AUTO_INCREMENT"]) {
-            column.auto_increment = true;
-            column.nullable = false;
-        } else if c.eat(&["COMMENT"]) {
-            column.comment = c.string()?;
-        } else if c.eat(&["AS"]) {
-            let from = c.at;
-            let text = c.expression_until(&["COMMENT"]);
-            if c.at == from {
-                return Err(c.unexpected("an expression"));
-            }
-            column.generated = Some(text.to_string());
-        } else if let Some(Token::Word(w)) = c.peek() {
-            match Aggregation::parse(&w.value) {
-                Some(a) if w.quote_style.is_none() => {
-                    c.at += 1;
-                    column.aggregation = Some(a);
-                }
-                _ => break,
-            }
-        } else {
-            break;
-        }
-    }
-    Ok(column)
-}
-
-fn default_value(c: &mut Cursor<'_>, sql_type: &SqlType) -> SqlResult<ColumnDefault> {
-    if c.eat(&["NULL"]) {
-        return Ok(ColumnDefault::Null);
-    }
-    if c.eat(&["CURRENT_TIMESTAMP"]) || c.eat(&["NOW"]) {
-        let mut precision = 0;
-        if c.eat_token(&Token::LParen) {
-            if let Some(Token::Number(n, _)) = c.peek() {
-                precision = n.parse().unwrap_or(0);
-                c.at += 1;
-            }
-            c.expect_token(&Token::RParen)?;
-        }
-        return Ok(ColumnDefault::CurrentTimestamp(precision));
-    }
-    if c.peek() == Some(&Token::LParen) {
-        let text = c.group()?;
-        return Ok(ColumnDefault::Expression(format!("({text})")));
-    }
-    if let (Some(Token::Word(w)), Some(Token::LParen)) = (c.peek(), c.peek_at(1)) {
-        let from = c.at;
-        c.at += 1;
-        c.group()?;
-        let text = c.text_since(from).to_string();
-        if !matches!(w.value.to_ascii_lowercase().as_str(), "uuid" | "uuid_numeric") && !sql_type.is_nested() {
-            return Err(SqlError::analysis(format!("Unsupported default expr: {text}")));
-        }
-        return Ok(ColumnDefault::Expression(text));
-    }
-    if matches!(c.peek(), Some(Token::LBracket))
-        || (sql_type.is_nested()
-            && !matches!(c.peek(), Some(Token::SingleQuotedString(_) | Token::DoubleQuotedString(_))))
-    {
-        let text = c.expression_until(&["COMMENT", "NOT", "NULL"]).to_string();
-        return Ok(ColumnDefault::Expression(text));
-    }
-    let text = c.scalar_text()?;
-    Ok(ColumnDefault::Literal(match (sql_type, text.to_ascii_lowercase().as_str()) {
-        (SqlType::Boolean, "true") => "1".into(),
-        (SqlType::Boolean, "false") => "0".into(),
-        _ => text,
-    }))
-}
 
 fn bound(c: &mut Cursor<'_>) -> SqlResult<Vec<Option<String>>> {
     if c.eat(&["MAXVALUE"]) {
@@ -236,6 +136,7 @@ fn partition_by(c: &mut Cursor<'_>, table: &mut CreateTable) -> SqlResult<()> {
             kind: if list { PartitionKind::List } else { PartitionKind::Range },
             expressions,
             columns,
+            types: Vec::new(),
         });
         if c.peek() == Some(&Token::LParen) {
             table.partitions = partition_list(c)?;
@@ -281,7 +182,7 @@ fn partition_by(c: &mut Cursor<'_>, table: &mut CreateTable) -> SqlResult<()> {
         }
     }
     let columns = expressions.iter().map(|e| column_in(e)).collect();
-    table.partition_by = Some(PartitionBy { kind: PartitionKind::Expression, expressions, columns });
+    table.partition_by = Some(PartitionBy { kind: PartitionKind::Expression, expressions, columns, types: Vec::new() });
     if c.peek() == Some(&Token::LParen) {
         table.partitions = partition_list(c)?;
     }
@@ -349,19 +250,7 @@ pub fn create_table(c: &mut Cursor<'_>, temporary: bool, external: bool) -> SqlR
             } else if let (Some(Token::Word(_)), Some(Token::Comma | Token::RParen)) = (c.peek(), c.peek_at(1)) {
                 // CTAS with only names.
                 let name = c.ident()?;
-                table.columns.push(ColumnDef {
-                    id: 0,
-                    name,
-                    sql_type: SqlType::Null,
-                    nullable: true,
-                    key: false,
-                    aggregation: None,
-                    default: ColumnDefault::None,
-                    added_value: None,
-                    comment: String::new(),
-                    auto_increment: false,
-                    generated: None,
-                });
+                table.columns.push(ColumnDef::new(name, SqlType::Null));
             } else {
                 table.columns.push(column(c)?);
             }
@@ -448,6 +337,17 @@ fn position(c: &mut Cursor<'_>) -> SqlResult<ColumnPosition> {
     })
 }
 
+fn added_column(c: &mut Cursor<'_>, of_list: bool) -> SqlResult<AddedColumn> {
+    let from = c.at;
+    let column = column(c)?;
+    let span = c.span(from);
+    let position = if of_list { ColumnPosition::Last } else { position(c)? };
+    if column.generated.is_some() && !matches!(position, ColumnPosition::Last) {
+        return Err(SqlError::syntax("AFTER can not be set when ADD GENERATED COLUMN").within(span));
+    }
+    Ok(AddedColumn { column, position, span })
+}
+
 /// The tail `[TO rollup] [PROPERTIES (…)]` of column clauses.
 fn column_tail(c: &mut Cursor<'_>) -> SqlResult<()> {
     if c.eat(&["TO"]) || c.eat(&["FROM"]) {
@@ -479,7 +379,7 @@ fn alter_clause(c: &mut Cursor<'_>) -> SqlResult<AlterClause> {
             if c.eat_token(&Token::LParen) {
                 let mut columns = Vec::new();
                 loop {
-                    columns.push((column(c)?, ColumnPosition::Last));
+                    columns.push(added_column(c, true)?);
                     if c.eat_token(&Token::RParen) {
                         break;
                     }
@@ -488,10 +388,9 @@ fn alter_clause(c: &mut Cursor<'_>) -> SqlResult<AlterClause> {
                 column_tail(c)?;
                 return Ok(AlterClause::AddColumns(columns));
             }
-            let added = column(c)?;
-            let place = position(c)?;
+            let added = added_column(c, false)?;
             column_tail(c)?;
-            return Ok(AlterClause::AddColumns(vec![(added, place)]));
+            return Ok(AlterClause::AddColumns(vec![added]));
         }
         if c.looking_at(&["ROLLUP"]) {
             c.rest();
@@ -520,10 +419,9 @@ fn alter_clause(c: &mut Cursor<'_>) -> SqlResult<AlterClause> {
             return Ok(AlterClause::AddPartitions { partitions: vec![one], temporary, if_not_exists });
         }
         // `ADD a int`: COLUMN may be left out.
-        let added = column(c)?;
-        let place = position(c)?;
+        let added = added_column(c, false)?;
         column_tail(c)?;
-        return Ok(AlterClause::AddColumns(vec![(added, place)]));
+        return Ok(AlterClause::AddColumns(vec![added]));
     }
     if c.eat(&["DROP"]) {
         if c.eat(&["COLUMN"]) {
@@ -550,8 +448,10 @@ fn alter_clause(c: &mut Cursor<'_>) -> SqlResult<AlterClause> {
                 return Ok(AlterClause::DropPartitions { names, batch: None, if_exists, temporary });
             }
             if c.eat(&["WHERE"]) {
-                let text = c.rest().to_string();
-                return Ok(AlterClause::Unsupported(format!("DROP PARTITIONS WHERE {text}")));
+                let from = c.at;
+                c.rest();
+                let condition = super::parser::expression(c.text, &c.tokens[from..])?;
+                return Ok(AlterClause::DropPartitionsWhere { condition, temporary });
             }
             let clause = batch(c)?;
             c.eat(&["FORCE"]);
@@ -629,10 +529,8 @@ fn alter_clause(c: &mut Cursor<'_>) -> SqlResult<AlterClause> {
         let old = c.ident_list()?;
         c.expect(&["WITH", "TEMPORARY", "PARTITION"])?;
         let temporary = c.ident_list()?;
-        if c.eat(&["PROPERTIES"]) {
-            c.properties()?;
-        }
-        return Ok(AlterClause::ReplacePartition { old, temporary });
+        let properties = if c.eat(&["PROPERTIES"]) { c.properties()? } else { Vec::new() };
+        return Ok(AlterClause::ReplacePartition { old, temporary, properties });
     }
     if c.eat(&["TRUNCATE"]) {
         return Ok(AlterClause::TruncatePartition(super::parser::partition_names(c)?));

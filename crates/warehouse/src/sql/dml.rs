@@ -53,6 +53,34 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> SqlResult<T> + S
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(SqlError::new(1105, format!("internal error: {e}"))))
 }
 
+/// The error of an INSERT with a row that is not good enough. The row is kept where clients look for it: as the
+/// tracking log of a load that was cancelled.
+fn filtered(session: &mut Session, def: &TableDef, reason: &str, row: &str) -> SqlError {
+    let told = SqlError::plain(format!("Insert has filtered data in strict mode: {reason}"));
+    if session.transaction.is_none()
+        && let Ok(txn) = begin(session, &def.database, None)
+    {
+        session.transaction = None;
+        let store = &session.core.store;
+        store.update_txn(txn, |t| {
+            t.table_name.clone_from(&def.name);
+            t.counters.total = 1;
+            t.counters.filtered = 1;
+            t.tracking = Some(format!("Error: {reason}. Row: {row}\n"));
+        });
+        if let Err(e) = store.abort(txn, "Cancelled: Insert has filtered data") {
+            return e.into();
+        }
+    }
+    told
+}
+
+/// A row as tracking logs show it: `[2022-01-14, 2]`.
+fn row_text(columns: &[(ArrayRef, SqlType)], row: usize) -> String {
+    let cell = |(a, t): &(ArrayRef, SqlType)| Value::get(a, t, row).as_text().unwrap_or_else(|| "NULL".into());
+    format!("[{}]", columns.iter().map(cell).collect::<Vec<_>>().join(", "))
+}
+
 fn target_columns(def: &TableDef, insert: &Insert) -> SqlResult<Vec<usize>> {
     if insert.columns.is_empty() {
         return Ok((0..def.columns.len()).filter(|i| def.columns[*i].generated.is_none()).collect());
@@ -301,11 +329,30 @@ pub async fn insert(session: &mut Session, insert: Insert, params: Vec<Value>) -
         let scope = session.scope(&facts, &virtual_table);
         insert.columns = session.core.planner.plan(&scope, q, params.clone())?.1;
     }
+    let mut only = None;
     for name in &insert.partitions {
-        if !def.partitions.iter().any(|p| p.name.eq_ignore_ascii_case(name)) {
+        let of_kind =
+            |p: &&PartitionDef| p.name.eq_ignore_ascii_case(name) && p.temporary == insert.temporary_partitions;
+        let Some(found) = def.partitions.iter().find(of_kind) else {
             return Err(SqlError::analysis(format!("Unknown partition '{name}' in table '{}'", def.name)));
-        }
+        };
+        only = Some(found.clone());
     }
+    // Rows of a temporary partition go into a table of its own.
+    let mut judge = def.clone();
+    let (table, def) = match only.filter(|_| insert.temporary_partitions) {
+        Some(_) if insert.partitions.len() > 1 => {
+            return Err(SqlError::unsupported("INSERT into several temporary partitions"));
+        }
+        Some(p) => {
+            judge = Arc::new(super::partition_change::with_only(&def, &p));
+            insert.partitions.clear();
+            let rows = super::partition_change::rows_of_temporary(&session.core.store, &def, &p)?;
+            let def = rows.def();
+            (rows, def)
+        }
+        None => (table, def),
+    };
     let targets = target_columns(&def, &insert)?;
     // A primary-key INSERT that names some columns keeps the others of rows that are there.
     let partial = def.model == TableModel::Primary
@@ -319,6 +366,9 @@ pub async fn insert(session: &mut Session, insert: Insert, params: Vec<Value>) -
         && def.columns.iter().enumerate().all(|(i, c)| !c.key || targets.contains(&i));
     if !partial {
         check_required(&def, &targets)?;
+    }
+    if partial && def.order_by.iter().any(|n| def.column_index(n).is_none_or(|i| !targets.contains(&i))) {
+        return Err(SqlError::plain("partial update on table with sort key must provide all sort key columns"));
     }
     let partial_ids: Option<Vec<u32>> = partial.then(|| targets.iter().map(|i| def.columns[*i].id).collect());
     let strict = session.flag("enable_insert_strict");
@@ -353,20 +403,19 @@ pub async fn insert(session: &mut Session, insert: Insert, params: Vec<Value>) -
         for ((array, _), &target) in columns.iter().zip(&targets) {
             let column = &def.columns[target];
             if !column.nullable && !column.auto_increment && array.null_count() > 0 {
-                return Err(SqlError::plain(format!(
-                    "Insert has filtered data in strict mode: NULL value in non-nullable column '{}'",
-                    column.name
-                )));
+                let row = (0..rows).find(|r| array.is_null(*r)).unwrap_or(0);
+                let reason = format!("NULL value in non-nullable column '{}'", column.name);
+                return Err(filtered(session, &def, &reason, &row_text(&columns, row)));
             }
         }
+        let shown: Vec<(ArrayRef, SqlType)> = columns.clone();
         let given = targets.iter().copied().zip(columns.into_iter().map(|c| c.0)).collect();
         let batch = core.complete_rows(&table, given, rows, None, partial)?;
-        if let Some(outside) = core.outside_partitions(&def, &batch)?
-            && outside.iter().any(|o| *o)
+        if let Some(outside) = core.outside_partitions(&judge, &batch)?
+            && let Some(row) = outside.iter().position(|o| *o)
         {
-            return Err(SqlError::plain(
-                "Insert has filtered data in strict mode: The row is out of partition ranges. Please add a new partition.",
-            ));
+            let reason = "The row is out of partition ranges. Please add a new partition.";
+            return Err(filtered(session, &def, reason, &row_text(&shown, row)));
         }
         affected += rows as u64;
         batches.push(batch);

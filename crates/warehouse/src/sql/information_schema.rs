@@ -3,7 +3,7 @@
 use super::planner::QueryResult;
 use super::session::Session;
 use super::show::default_text;
-use crate::catalog::{Distribution, PartitionKind, PartitionRange};
+use crate::catalog::Distribution;
 use crate::store::Table;
 use crate::types::SqlType;
 use crate::value::Value;
@@ -30,8 +30,7 @@ fn columns(spec: &str) -> Vec<(&str, SqlType)> {
                 "i" => SqlType::BigInt,
                 "d" => SqlType::DateTime,
                 "f" => SqlType::Double,
-                "512" => SqlType::Varchar(512),
-                _ => SqlType::STRING,
+                length => length.parse().map_or(SqlType::STRING, SqlType::Varchar),
             };
             (name, ty)
         })
@@ -102,7 +101,7 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
                 .collect(),
         ),
         "temp_tables" => (
-            "TABLE_CATALOG:512 TABLE_SCHEMA TABLE_NAME TABLE_TYPE ENGINE VERSION:i ROW_FORMAT TABLE_ROWS:i AVG_ROW_LENGTH:i DATA_LENGTH:i MAX_DATA_LENGTH:i INDEX_LENGTH:i DATA_FREE:i AUTO_INCREMENT:i CREATE_TIME:d UPDATE_TIME:d CHECK_TIME:d TABLE_COLLATION CHECKSUM:i CREATE_OPTIONS TABLE_COMMENT SESSION TABLE_ID:i",
+            "TABLE_CATALOG:512 TABLE_SCHEMA TABLE_NAME TABLE_TYPE ENGINE VERSION:i ROW_FORMAT:10 TABLE_ROWS:i AVG_ROW_LENGTH:i DATA_LENGTH:i MAX_DATA_LENGTH:i INDEX_LENGTH:i DATA_FREE:i AUTO_INCREMENT:i CREATE_TIME:d UPDATE_TIME:d CHECK_TIME:d TABLE_COLLATION:32 CHECKSUM:i CREATE_OPTIONS:255 TABLE_COMMENT SESSION:128 TABLE_ID:i",
             store
                 .temporary_tables(None)
                 .iter()
@@ -113,7 +112,7 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
                         t("def"),
                         t(def.database.clone()),
                         t(def.name.clone()),
-                        t("TEMPORARY TABLE"),
+                        t("BASE TABLE"),
                         t("StarRocks"),
                         Value::Null,
                         t(""),
@@ -131,7 +130,7 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
                         Value::Null,
                         Value::Null,
                         t(def.comment.clone()),
-                        t(def.session.unwrap_or(0).to_string()),
+                        t(super::session::session_uuid(def.session.unwrap_or(0))),
                         n(x.id as i64),
                     ]
                 })
@@ -239,66 +238,7 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
                 })
                 .collect(),
         ),
-        "partitions_meta" => {
-            let mut rows = Vec::new();
-            for x in tables(session, Some(false)) {
-                let v = x.version();
-                let def = &v.def;
-                for p in &def.partitions {
-                    let value = match &p.range {
-                        PartitionRange::Whole => String::new(),
-                        PartitionRange::List(r) => serde_json::to_string(r).unwrap_or_default(),
-                        PartitionRange::Range { lower, upper } => format!("{lower:?}..{upper:?}"),
-                    };
-                    let key = def.partition_by.as_ref().map_or(String::new(), |b| b.columns.join(", "));
-                    let kind = def
-                        .partition_by
-                        .as_ref()
-                        .map_or("UNPARTITIONED", |b| if b.kind == PartitionKind::Range { "RANGE" } else { "LIST" });
-                    let _ = kind;
-                    rows.push(vec![
-                        t(def.database.clone()),
-                        t(def.name.clone()),
-                        t(p.name.clone()),
-                        n(p.id as i64),
-                        n(0),
-                        n(v.version as i64),
-                        at(v.committed_ms),
-                        n(v.version as i64 + 1),
-                        n(v.version as i64),
-                        n(0),
-                        t("TXN_NORMAL"),
-                        n(i64::from(p.temporary)),
-                        t(key),
-                        t(value),
-                        t(match &def.distribution {
-                            Distribution::Hash(c) => c.join(", "),
-                            Distribution::Random => "ALL KEY".into(),
-                        }),
-                        n(i64::from(def.buckets.unwrap_or(1))),
-                        n(def.properties.get("replication_num").and_then(|r| r.parse().ok()).unwrap_or(1)),
-                        t("HDD"),
-                        at(253_402_300_799_000),
-                        Value::Null,
-                        n(0),
-                        n(0),
-                        t("0B"),
-                        n(v.rows() as i64),
-                        t("true"),
-                        Value::Double(0.0),
-                        Value::Double(0.0),
-                        Value::Double(0.0),
-                        t(""),
-                        n(0),
-                        t("0"),
-                    ]);
-                }
-            }
-            (
-                "DB_NAME TABLE_NAME PARTITION_NAME PARTITION_ID:i COMPACT_VERSION:i VISIBLE_VERSION:i VISIBLE_VERSION_TIME:d NEXT_VERSION:i DATA_VERSION:i VERSION_EPOCH:i VERSION_TXN_TYPE IS_TEMP:i PARTITION_KEY PARTITION_VALUE DISTRIBUTION_KEY BUCKETS:i REPLICATION_NUM:i STORAGE_MEDIUM COOLDOWN_TIME:d LAST_CONSISTENCY_CHECK_TIME:d IS_IN_MEMORY:i IS_TEMP_2:i DATA_SIZE ROW_COUNT:i ENABLE_DATACACHE AVG_CS:f P50_CS:f MAX_CS:f STORAGE_PATH STORAGE_SIZE:i METADATA_SWITCH_VERSION",
-                rows,
-            )
-        }
+        "partitions_meta" => super::partitions_meta::rows(&tables(session, Some(false))),
         "loads" => (
             "ID:i LABEL PROFILE_ID DB_NAME TABLE_NAME USER WAREHOUSE STATE PROGRESS TYPE PRIORITY SCAN_ROWS:i SCAN_BYTES:i FILTERED_ROWS:i UNSELECTED_ROWS:i SINK_ROWS:i RUNTIME_DETAILS CREATE_TIME:d LOAD_START_TIME:d LOAD_COMMIT_TIME:d LOAD_FINISH_TIME:d PROPERTIES ERROR_MSG TRACKING_SQL REJECTED_RECORD_PATH JOB_ID:i",
             store
@@ -422,7 +362,24 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
             ("GRANTEE TABLE_CATALOG PRIVILEGE_TYPE IS_GRANTABLE", Vec::new())
         }
         "partitions" => ("TABLE_CATALOG:512 TABLE_SCHEMA TABLE_NAME PARTITION_NAME", Vec::new()),
-        "recyclebin_catalogs" => ("TYPE NAME DB_ID:i TABLE_ID:i PARTITION_ID:i DROP_TIME:d", Vec::new()),
+        "recyclebin_catalogs" => (
+            "TYPE NAME DB_ID:i TABLE_ID:i PARTITION_ID:i DROP_TIME:d",
+            session
+                .core
+                .recycled()
+                .into_iter()
+                .map(|r| {
+                    vec![
+                        t(r.kind),
+                        t(r.name),
+                        n(r.database as i64),
+                        n(r.table as i64),
+                        n(r.partition as i64),
+                        at(r.dropped_ms),
+                    ]
+                })
+                .collect(),
+        ),
         "warehouse_metrics" => (
             "WAREHOUSE_ID:i WAREHOUSE_NAME QUEUE_PENDING_LENGTH QUEUE_RUNNING_LENGTH MAX_PENDING_LENGTH MAX_PENDING_TIME_SECOND EARLIEST_QUERY_WAIT_TIME MAX_REQUIRED_SLOTS SUM_REQUIRED_SLOTS REMAIN_SLOTS MAX_SLOTS EXTRA_MESSAGE",
             Vec::new(),

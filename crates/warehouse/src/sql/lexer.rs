@@ -277,6 +277,12 @@ impl<'a> Cursor<'a> {
         )
     }
 
+    /// The place of the tokens from `from` to the one before the cursor.
+    pub fn span(&self, from: usize) -> String {
+        let start = |i: usize| self.tokens.get(i).map_or(self.text.len(), |t| t.start);
+        super::place::span(self.text, start(from), start(self.at.saturating_sub(1).max(from)))
+    }
+
     /// An identifier, quoted or not.
     pub fn ident(&mut self) -> SqlResult<String> {
         match self.peek() {

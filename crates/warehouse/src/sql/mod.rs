@@ -1,13 +1,19 @@
 //! The SQL side: text to statements, statements to effects and results.
+pub mod alter_check;
+pub mod column_parser;
 pub mod ddl;
 pub mod ddl_parser;
 pub mod dml;
 pub mod functions;
+pub mod generated_partition;
 pub mod information_schema;
 pub mod lateral;
 pub mod lexer;
 pub mod parser;
 pub mod partition;
+pub mod partition_change;
+pub mod partition_condition;
+pub mod partitions_meta;
 mod place;
 pub mod planner;
 pub mod provider;

@@ -54,14 +54,33 @@ pub fn parse_expression(sql: &str) -> SqlResult<ast::Expr> {
     expression(&text, &split_angles(&tokens))
 }
 
-fn expression(text: &str, tokens: &[Lexeme]) -> SqlResult<ast::Expr> {
+/// The expression of these tokens, all of them.
+pub fn expression(text: &str, tokens: &[Lexeme]) -> SqlResult<ast::Expr> {
     let dialect = StarRocksDialect::default();
     let mut parser = Parser::new(&dialect).with_recursion_limit(200).with_tokens(rewrite_tokens(text, tokens)?);
     let e = parser.parse_expr().map_err(syntax)?;
-    if parser.peek_token().token != Token::EOF {
-        return Err(SqlError::syntax(format!("Unexpected input '{}'", parser.peek_token())));
+    match left_over(text, tokens, &mut parser) {
+        Some(e) => Err(e),
+        None => Ok(e),
     }
-    Ok(e)
+}
+
+/// The error about what a parser has not read.
+fn left_over(text: &str, tokens: &[Lexeme], parser: &mut Parser<'_>) -> Option<SqlError> {
+    let first = parser.peek_token().token;
+    if first == Token::EOF {
+        return None;
+    }
+    // Counted from the end: the pass over the tokens changes their number before that, not after it.
+    let mut left = 0;
+    while parser.next_token().token != Token::EOF {
+        left += 1;
+    }
+    let cursor = Cursor { text, tokens, at: tokens.len().saturating_sub(left) };
+    if cursor.peek() == Some(&first) {
+        return Some(cursor.unexpected("<EOF>"));
+    }
+    Some(SqlError::syntax(format!("Unexpected input '{first}', the most similar input is {{<EOF>, ';'}}")))
 }
 
 fn syntax(e: sqlparser::parser::ParserError) -> SqlError {
@@ -82,14 +101,8 @@ fn with_parser<T>(
     let tokens = rewrite_tokens(c.text, &c.tokens[c.at.min(c.tokens.len())..])?;
     let mut parser = Parser::new(&dialect).with_recursion_limit(200).with_tokens(tokens);
     let value = read(&mut parser).map_err(syntax)?;
-    if parser.peek_token().token != Token::EOF {
-        return Err(SqlError::new(
-            1064,
-            format!(
-                "Getting syntax error. Detail message: Unexpected input '{}', the most similar input is {{<EOF>}}.",
-                parser.peek_token()
-            ),
-        ));
+    if let Some(e) = left_over(c.text, c.tokens, &mut parser) {
+        return Err(e);
     }
     c.at = c.tokens.len();
     Ok(value)
@@ -391,6 +404,13 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
                 c.at += 1;
                 return show(c);
             }
+            if c.is_word(1, "SET") && c.is_word(2, "FRONTEND") {
+                c.at += 3;
+                c.expect(&["CONFIG"])?;
+                let values = c.properties()?;
+                c.rest();
+                return Ok(Statement::SetFrontendConfig(values));
+            }
             c.rest();
             Ok(Statement::Nothing)
         }
@@ -518,8 +538,8 @@ fn drop_statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
     if c.eat(&["DATABASE"]) || c.eat(&["SCHEMA"]) {
         let if_exists = c.eat(&["IF", "EXISTS"]);
         let name = c.name()?.pop().unwrap_or_default();
-        c.eat(&["FORCE"]);
-        return Ok(Statement::DropDatabase { name, if_exists });
+        let force = c.eat(&["FORCE"]);
+        return Ok(Statement::DropDatabase { name, if_exists, force });
     }
     if c.eat(&["VIEW"]) {
         let if_exists = c.eat(&["IF", "EXISTS"]);
@@ -532,11 +552,11 @@ fn drop_statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
         while c.eat_token(&Token::Comma) {
             names.push(c.name()?);
         }
-        c.eat(&["FORCE"]);
+        let force = c.eat(&["FORCE"]);
         if temporary && names.iter().any(|n| n.len() > 2 && !n[0].eq_ignore_ascii_case("default_catalog")) {
             return Err(SqlError::analysis("drop temporary table can only be execute under default catalog"));
         }
-        return Ok(Statement::DropTable { names, if_exists, temporary });
+        return Ok(Statement::DropTable { names, if_exists, temporary, force });
     }
     if c.looking_at(&["MATERIALIZED", "VIEW", "IF", "EXISTS"]) || c.looking_at(&["INDEX"]) || c.looking_at(&["STATS"]) {
         c.rest();

@@ -7,6 +7,20 @@ use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
 use crate::value::Value;
 
+/// The smallest value of a partition column's type, as StarRocks prints it.
+pub fn smallest(t: &SqlType) -> String {
+    match t {
+        SqlType::Date => "0000-01-01".into(),
+        SqlType::DateTime => "0000-01-01 00:00:00".into(),
+        SqlType::TinyInt => i8::MIN.to_string(),
+        SqlType::SmallInt => i16::MIN.to_string(),
+        SqlType::Int => i32::MIN.to_string(),
+        SqlType::BigInt => i64::MIN.to_string(),
+        SqlType::LargeInt => i128::MIN.to_string(),
+        _ => String::new(),
+    }
+}
+
 /// The condition of rows in these partitions.
 pub fn selection(def: &TableDef, names: &[String]) -> SqlResult<Expr> {
     let mut parts = Vec::new();
@@ -31,7 +45,14 @@ pub fn condition(def: &TableDef, partition: &PartitionDef) -> String {
     match &partition.range {
         PartitionRange::Whole => "true".into(),
         PartitionRange::Range { lower, upper } => {
-            let low = lower.as_ref().map_or("true".to_string(), |l| bound_text(by, l, true));
+            // NULL lies below everything, so it is in the partition that begins with the smallest value.
+            let least = |l: &&crate::catalog::Bound| {
+                by.columns
+                    .iter()
+                    .zip(l.iter())
+                    .all(|(c, v)| def.column(c).is_some_and(|c| v.as_deref() == Some(smallest(&c.sql_type).as_str())))
+            };
+            let low = lower.as_ref().filter(|l| !least(l)).map_or("true".to_string(), |l| bound_text(by, l, true));
             format!("{low} AND {}", bound_text(by, upper, false))
         }
         PartitionRange::List(rows) => {
@@ -56,7 +77,11 @@ pub fn condition(def: &TableDef, partition: &PartitionDef) -> String {
 fn bound_text(by: &PartitionBy, bound: &[Option<String>], lower: bool) -> String {
     let mut out = String::new();
     let mut equal = String::new();
-    for (i, (column, v)) in by.columns.iter().zip(bound).enumerate() {
+    let shown = |(c, e): (&String, &String)| {
+        if by.kind == PartitionKind::Range && e.contains('(') { e.clone() } else { format!("`{c}`") }
+    };
+    let keys: Vec<String> = by.columns.iter().zip(&by.expressions).map(shown).collect();
+    for (i, (column, v)) in keys.iter().zip(bound).enumerate() {
         let Some(v) = v else {
             // MAXVALUE
             let text = if lower { "false" } else { "true" };
@@ -69,16 +94,16 @@ fn bound_text(by: &PartitionBy, bound: &[Option<String>], lower: bool) -> String
         let last = i + 1 == bound.len().min(by.columns.len());
         let v = quote(v);
         let this = match (lower, last) {
-            (true, true) => format!("`{column}` >= {v}"),
-            (true, false) => format!("`{column}` > {v}"),
-            (false, _) => format!("(`{column}` < {v} OR `{column}` IS NULL)"),
+            (true, true) => format!("{column} >= {v}"),
+            (true, false) => format!("{column} > {v}"),
+            (false, _) => format!("({column} < {v} OR {column} IS NULL)"),
         };
         if i > 0 {
             out.push_str(&format!(" OR ({equal} AND {this})"));
-            equal.push_str(&format!(" AND `{column}` = {v}"));
+            equal.push_str(&format!(" AND {column} = {v}"));
         } else {
             out.push_str(&this);
-            equal = format!("`{column}` = {v}");
+            equal = format!("{column} = {v}");
         }
     }
     format!("({out})")
@@ -104,7 +129,7 @@ pub fn automatic_name(by: &PartitionBy, values: &[Value]) -> String {
                     ("minute", 1) => 12,
                     ("day", _) => 8,
                     ("second", _) => 14,
-                    ("", _) if matches!(v, Value::Date(_)) => 8,
+                    ("", _) => digits.len(),
                     (_, n) if n > 1 => digits.len(),
                     _ => 8,
                 };
@@ -159,6 +184,17 @@ pub fn truncated_range(expression: &str, value: &Value, sql_type: &SqlType) -> O
     };
     Some(PartitionRange::Range { lower: Some(vec![Some(text(start))]), upper: vec![Some(text(end))] })
 }
+
+/// The value that stands for NULL in a partition by `date_trunc` or `time_slice`: the smallest date.
+pub fn null_of_range(expression: &str, sql_type: &SqlType) -> Option<Value> {
+    if truncation_unit(expression).is_empty() {
+        return None;
+    }
+    Value::text(smallest(sql_type)).cast(sql_type).filter(|v| !v.is_null())
+}
+
+/// The partition that automatically partitioned tables have before there are rows.
+pub const SHADOW: &str = "$shadow_automatic_partition";
 
 /// Whether rows make the partitions of this table.
 pub fn is_automatic(def: &TableDef) -> bool {

@@ -6,15 +6,16 @@ use super::lexer::{Lexeme, statements};
 use crate::error::SqlError;
 
 /// The error with the place of the call it is about.
-pub fn placed(mut e: SqlError, statement: &str) -> SqlError {
-    let Some(function) = e.about else { return e };
-    for kind in ["Getting analyzing error", "Getting syntax error"] {
-        let Some(rest) = e.message.strip_prefix(kind).filter(|r| r.starts_with(". Detail message:")) else { continue };
-        let Some((from, to)) = call(function, statement) else { continue };
-        e.message = format!("{kind} from {} to {}{rest}", shown(statement, from), shown(statement, to));
-        break;
+pub fn placed(e: SqlError, statement: &str) -> SqlError {
+    match e.about.as_deref().and_then(|function| call(function, statement)) {
+        Some((from, to)) => e.within(span(statement, from, to)),
+        None => e,
     }
-    e
+}
+
+/// `from line 1, column 7 to line 1, column 9`
+pub fn span(statement: &str, from: usize, to: usize) -> String {
+    format!("from {} to {}", shown(statement, from), shown(statement, to))
 }
 
 /// First and last byte of the first call of a function.

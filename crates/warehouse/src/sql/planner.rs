@@ -165,6 +165,22 @@ impl Planner {
         Ok((plan, names))
     }
 
+    /// Whether an expression calls an aggregate function.
+    pub fn aggregates(&self, e: &ast::Expr) -> bool {
+        let found = ast::visit_expressions(e, |e| match e {
+            ast::Expr::Function(f) if self.is_aggregate(&f.name.to_string().to_lowercase()) => {
+                std::ops::ControlFlow::Break(())
+            }
+            _ => std::ops::ControlFlow::Continue(()),
+        });
+        found.is_break()
+    }
+
+    fn is_aggregate(&self, name: &str) -> bool {
+        self.aggregate.contains_key(name)
+            || self.state.aggregate_functions().contains_key(datafusion_name(name)) && !self.scalar.contains_key(name)
+    }
+
     pub async fn query(&self, scope: &Scope<'_>, query: &ast::Query, params: Vec<Value>) -> SqlResult<QueryResult> {
         let (plan, names) = self.plan(scope, query, params)?;
         self.run(plan, names).await
@@ -381,6 +397,13 @@ impl ContextProvider for Provider<'_> {
         if partitions.is_empty() {
             return Ok(provider_as_source(provider));
         }
+        if let [one] = partitions.as_slice()
+            && let Some(p) = version.def.partitions.iter().find(|p| p.temporary && p.name.eq_ignore_ascii_case(one))
+        {
+            let rows = super::partition_change::rows_of_temporary(self.scope.store, &version.def, p)?;
+            let version = rows.version();
+            return Ok(provider_as_source(Arc::new(WarehouseTable::new(rows, version))));
+        }
         let condition = super::partition::selection(&version.def, &partitions)?;
         let plan = datafusion::logical_expr::LogicalPlanBuilder::scan(
             TableReference::bare("t"),
@@ -431,7 +454,12 @@ impl ContextProvider for Provider<'_> {
             if self.planner.aggregate.contains_key(&name) {
                 return None;
             }
-            self.planner.state.scalar_functions().get(&name).cloned()
+            self.planner.state.scalar_functions().get(&name).cloned().or_else(|| {
+                let known = self.get_higher_order_meta(&name).is_some()
+                    || self.get_aggregate_meta(&name).is_some()
+                    || self.get_window_meta(&name).is_some();
+                (!known).then(|| Arc::new(functions::unknown::function(&name)))
+            })
         })
     }
 

@@ -68,6 +68,11 @@ impl Drop for Session {
     }
 }
 
+/// What `session_id()` gives for a connection.
+pub fn session_uuid(id: u64) -> String {
+    uuid::Uuid::from_u64_pair(0x5357, id).to_string()
+}
+
 /// What the planner asks of a session, fixed for one statement.
 pub struct SessionFacts {
     variables: HashMap<String, Value>,
@@ -98,14 +103,17 @@ impl Facts for SessionFacts {
             "database" | "schema" => self.database.clone().map_or(Value::Null, Value::Text),
             "user" | "current_user" | "session_user" => Value::Text(format!("'{}'@'%'", self.user)),
             "connection_id" => Value::Int(i128::from(self.id)),
-            "session_id" => Value::Text(uuid::Uuid::from_u64_pair(0x5357, self.id).to_string()),
+            "session_id" => Value::Text(session_uuid(self.id)),
             "version" => Value::text(MYSQL_VERSION),
             "current_version" => Value::text(STARROCKS_VERSION),
             "catalog" => Value::text("default_catalog"),
             "current_role" => Value::text("root"),
             "current_warehouse" => Value::text("default_warehouse"),
             "last_query_id" => Value::Text(self.last_query_id.clone()),
-            _ => return time_constant(self.now_ms, function, args),
+            _ => {
+                let zone = self.variable("time_zone", false).as_text().unwrap_or_default();
+                return time_constant(self.now_ms, &zone, function, args);
+            }
         };
         Some(literal(&v))
     }
@@ -234,8 +242,21 @@ impl Session {
         // A function that blocks its thread is seen to be late when it ends.
         match &self.deadline {
             Some((at, told)) if std::time::Instant::now() >= *at => Err(SqlError::plain(told.clone())),
-            _ => result,
+            _ => self.within_memory(result?),
         }
+    }
+
+    /// A result that is larger than `query_mem_limit` allows is an error. Zero means no limit.
+    fn within_memory(&self, result: QueryResult) -> SqlResult<QueryResult> {
+        let limit = self.variable("query_mem_limit").as_i64().unwrap_or(0).max(0) as usize;
+        let used: usize = result.batches.iter().map(arrow::array::RecordBatch::get_array_memory_size).sum();
+        if limit > 0 && used > limit {
+            return Err(SqlError::plain(format!(
+                "Memory of Query {} exceed limit. Used: {used}, Limit: {limit}. Mem usage has exceed the limit of single query, You can change the limit by set session variable query_mem_limit.",
+                self.last_query_id
+            )));
+        }
+        Ok(result)
     }
 
     pub fn scope<'a>(
@@ -361,7 +382,7 @@ impl Session {
         let limited = matches!(
             statement,
             Statement::Query(_) | Statement::Insert(_) | Statement::Update { .. } | Statement::Delete { .. }
-        );
+        ) || matches!(&statement, Statement::CreateTable(t) if t.query.is_some());
         let mut seconds = self.variable(name).as_i64().unwrap_or(300).clamp(1, 259_200) as u64;
         for (k, v) in parser::set_var_hints(text) {
             if k == name {
@@ -416,6 +437,7 @@ impl Session {
         match statement {
             Statement::Query(q) => {
                 self.check_untouched(&q)?;
+                check_tracking_logs(&q)?;
                 self.query(&q, params).await.map(Outcome::Rows)
             }
             Statement::Explain(inner) => {
@@ -555,6 +577,12 @@ impl Session {
                 self.prepared.remove(&name.to_lowercase());
                 Ok(Outcome::ok())
             }
+            Statement::SetFrontendConfig(values) => {
+                for (name, value) in values {
+                    self.core.set_frontend_config(&name, &value);
+                }
+                Ok(Outcome::ok())
+            }
             Statement::Nothing => Ok(Outcome::ok()),
             Statement::SubmitTask(text) => {
                 let tables = self.core.store.temporary_tables(Some(self.id));
@@ -606,6 +634,19 @@ impl Session {
         self.database = Some(name.to_string());
         Ok(())
     }
+}
+
+/// Tracking logs are read one load at a time.
+fn check_tracking_logs(query: &ast::Query) -> SqlResult<()> {
+    let text = query.to_string().to_lowercase();
+    let reads = text.contains("information_schema.load_tracking_logs");
+    let says = |column: &str| {
+        text.split(column).skip(1).any(|rest| rest.trim_start_matches('`').trim_start().starts_with('='))
+    };
+    if reads && !says("label") && !says("job_id") {
+        return Err(SqlError::plain("load_tracking_logs must specify label or job_id"));
+    }
+    Ok(())
 }
 
 fn on_off(v: Value) -> Value {

@@ -19,7 +19,7 @@ fn when(ms: i64) -> Value {
 }
 
 /// An expression with its columns in backquotes.
-fn quote_columns(expression: &str, columns: &[ColumnDef]) -> String {
+pub fn quote_columns(expression: &str, columns: &[ColumnDef]) -> String {
     use sqlparser::tokenizer::Token;
     let Ok(all) = super::lexer::statements(expression) else { return expression.to_string() };
     let Some((text, tokens)) = all.first() else { return expression.to_string() };
@@ -36,6 +36,77 @@ fn quote_columns(expression: &str, columns: &[ColumnDef]) -> String {
     }
     out.push_str(&text[at..]);
     out
+}
+
+/// An expression with its strings in single quotes.
+pub fn quoted_strings(expression: &str) -> String {
+    use sqlparser::tokenizer::Token;
+    let Ok(all) = super::lexer::statements(expression) else { return expression.to_string() };
+    let Some((text, tokens)) = all.first() else { return expression.to_string() };
+    let mut out = String::new();
+    let mut at = 0;
+    for t in tokens {
+        if let Token::DoubleQuotedString(s) = &t.token {
+            out.push_str(&text[at..t.start]);
+            out.push_str(&format!("'{}'", s.replace('\'', "\\'")));
+            at = t.end;
+        }
+    }
+    out.push_str(&text[at..]);
+    out
+}
+
+/// An expression with CAST and its type in capitals.
+fn capital_casts(expression: &str) -> String {
+    use sqlparser::tokenizer::Token;
+    let Ok(all) = super::lexer::statements(expression) else { return expression.to_string() };
+    let Some((text, tokens)) = all.first() else { return expression.to_string() };
+    let mut out = String::new();
+    let mut at = 0;
+    // Where the parentheses of CASTs were opened, and whether a type is being written.
+    let (mut casts, mut depth, mut in_type) = (Vec::new(), 0usize, false);
+    for (i, t) in tokens.iter().enumerate() {
+        match &t.token {
+            Token::LParen => {
+                depth += 1;
+                if matches!(i.checked_sub(1).map(|p| &tokens[p].token), Some(Token::Word(w)) if w.value.eq_ignore_ascii_case("cast"))
+                {
+                    casts.push(depth);
+                }
+            }
+            Token::RParen => {
+                if casts.last() == Some(&depth) {
+                    casts.pop();
+                    in_type = false;
+                }
+                depth = depth.saturating_sub(1);
+            }
+            Token::Word(w) if w.quote_style.is_none() => {
+                in_type |= casts.last() == Some(&depth) && w.value.eq_ignore_ascii_case("as");
+                let call = tokens.get(i + 1).is_some_and(|n| n.token == Token::LParen);
+                if in_type || call && w.value.eq_ignore_ascii_case("cast") {
+                    out.push_str(&text[at..t.start]);
+                    out.push_str(&w.value.to_uppercase());
+                    at = t.end;
+                }
+            }
+            _ => {}
+        }
+    }
+    out.push_str(&text[at..]);
+    out
+}
+
+/// Properties that SHOW CREATE TABLE leaves out: they say nothing, or nothing about this model.
+fn is_shown(def: &TableDef, key: &str, value: &str) -> bool {
+    match key {
+        "storage_format" | "in_memory" | "storage_type" if value.eq_ignore_ascii_case("DEFAULT") => false,
+        "in_memory" => value != "false",
+        "enable_persistent_index" | "persistent_index_type" => def.model == TableModel::Primary,
+        "primary_index_cache_expire_sec" => value != "0",
+        "base_compaction_forbidden_time_ranges" => !value.is_empty(),
+        _ => true,
+    }
 }
 
 /// A column as SHOW CREATE TABLE prints it.
@@ -79,9 +150,18 @@ pub fn create_text(def: &TableDef) -> String {
         let mut shown = c.clone();
         shown.generated = c.generated.as_ref().map(|g| {
             let inner = g.strip_prefix('(').and_then(|g| g.strip_suffix(')')).filter(|g| !g.contains([')', '(']));
-            quote_columns(inner.unwrap_or(g), &def.columns)
+            let text = inner.unwrap_or(g);
+            // A column alone is shown as it is written.
+            let alone = def.column(text.trim_matches('`')).map(|c| c.name.clone());
+            alone.unwrap_or_else(|| quote_columns(text, &def.columns))
         });
         lines.push(format!("  {}", column_text(&shown)));
+    }
+    let hidden = def.partition_by.as_ref().map_or(Vec::new(), super::generated_partition::hidden);
+    for h in &hidden {
+        let mut column = ColumnDef::new(h.name.clone(), h.sql_type.clone());
+        column.generated = Some(h.expression.to_string());
+        lines.push(format!("  {}", column_text(&column)));
     }
     for index in &def.indexes {
         lines.push(format!("  {index}"));
@@ -94,9 +174,19 @@ pub fn create_text(def: &TableDef) -> String {
         let _ = writeln!(out, "COMMENT \"{}\"", def.comment);
     }
     if let Some(by) = &def.partition_by {
-        let name = |(n, e): (&String, &String)| if e.contains('(') { e.clone() } else { format!("`{n}`") };
+        let name = |(n, e): (&String, &String)| if e.contains('(') { capital_casts(e) } else { format!("`{n}`") };
         let names = by.columns.iter().zip(&by.expressions).map(name).collect::<Vec<_>>().join(", ");
         match by.kind {
+            PartitionKind::Expression if !hidden.is_empty() => {
+                let shown = |(i, e): (usize, &String)| {
+                    hidden
+                        .iter()
+                        .find(|h| h.at == i)
+                        .map_or_else(|| format!("`{}`", e.trim_matches('`')), |h| format!("`{}`", h.name))
+                };
+                let names: Vec<String> = by.expressions.iter().enumerate().map(shown).collect();
+                let _ = writeln!(out, "PARTITION BY ({})", names.join(","));
+            }
             PartitionKind::Expression => {
                 if by.expressions.iter().all(|e| e.starts_with('`') && e.ends_with('`') && e.matches('`').count() == 2)
                 {
@@ -142,7 +232,8 @@ pub fn create_text(def: &TableDef) -> String {
         let _ = writeln!(out, "ORDER BY({})", list(&def.order_by));
     }
     out.push_str("PROPERTIES (\n");
-    let properties: Vec<String> = def.properties.iter().map(|(k, v)| format!("\"{k}\" = \"{v}\"")).collect();
+    let properties: Vec<String> =
+        def.properties.iter().filter(|(k, v)| is_shown(def, k, v)).map(|(k, v)| format!("\"{k}\" = \"{v}\"")).collect();
     out.push_str(&properties.join(",\n"));
     out.push_str("\n);");
     out
@@ -480,7 +571,7 @@ pub fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
         }
         "PARTITIONS" | "TEMPORARY PARTITIONS" => {
             let x = table()?;
-            partitions(&x, show.what.starts_with("TEMPORARY"))
+            partitions(session, &x, show.what.starts_with("TEMPORARY"))
         }
         "TABLE STATUS" => {
             let db = database(&show.name)?;
@@ -859,7 +950,7 @@ fn create_view(def: &TableDef) -> SqlResult<QueryResult> {
     ))
 }
 
-fn partitions(x: &crate::store::Table, temporary: bool) -> QueryResult {
+fn partitions(session: &Session, x: &crate::store::Table, temporary: bool) -> QueryResult {
     let v = x.version();
     let def = &v.def;
     let list = def.partition_by.as_ref().is_some_and(|b| b.kind != PartitionKind::Range)
@@ -871,6 +962,17 @@ fn partitions(x: &crate::store::Table, temporary: bool) -> QueryResult {
     };
     let mut parts: Vec<&PartitionDef> = def.partitions.iter().filter(|p| p.temporary == temporary).collect();
     parts.sort_by(|a, b| a.name.cmp(&b.name));
+    let shadow = PartitionDef {
+        id: x.id,
+        name: super::partition::SHADOW.into(),
+        range: PartitionRange::Whole,
+        temporary: false,
+        automatic: true,
+    };
+    let shown = session.core.frontend_config("enable_display_shadow_partitions").as_deref() == Some("true");
+    if shown && !temporary && super::partition::is_automatic(def) {
+        parts.insert(0, &shadow);
+    }
     let rows: Vec<Vec<Value>> = parts
         .iter()
         .map(|p| {

@@ -20,6 +20,7 @@ pub enum Statement {
     DropDatabase {
         name: String,
         if_exists: bool,
+        force: bool,
     },
     CreateTable(Box<CreateTable>),
     CreateTableLike {
@@ -50,6 +51,7 @@ pub enum Statement {
         names: Vec<Name>,
         if_exists: bool,
         temporary: bool,
+        force: bool,
     },
     Truncate {
         name: Name,
@@ -96,7 +98,9 @@ pub enum Statement {
     Deallocate {
         name: String,
     },
-    /// Accepted without an effect (ADMIN SET, ANALYZE, SYNC, KILL …).
+    /// ADMIN SET FRONTEND CONFIG
+    SetFrontendConfig(Vec<(String, String)>),
+    /// Accepted without an effect (ANALYZE, SYNC, KILL …).
     Nothing,
     /// SUBMIT TASK: refused, by what it is about.
     SubmitTask(String),
@@ -145,9 +149,18 @@ pub enum ColumnPosition {
     After(String),
 }
 
+/// A column of ADD COLUMN.
+#[derive(Debug, Clone)]
+pub struct AddedColumn {
+    pub column: ColumnDef,
+    pub position: ColumnPosition,
+    /// Where its definition stands in the statement.
+    pub span: String,
+}
+
 #[derive(Debug, Clone)]
 pub enum AlterClause {
-    AddColumns(Vec<(ColumnDef, ColumnPosition)>),
+    AddColumns(Vec<AddedColumn>),
     DropColumn(String),
     ModifyColumn(ColumnDef, ColumnPosition),
     ModifyColumnComment(String, String),
@@ -168,7 +181,12 @@ pub enum AlterClause {
         temporary: bool,
         force: bool,
     },
-    /// `DROP PARTITIONS START … END … EVERY …` or `WHERE …`: names are found later.
+    /// `DROP PARTITIONS WHERE condition`
+    DropPartitionsWhere {
+        condition: ast::Expr,
+        temporary: bool,
+    },
+    /// `DROP PARTITIONS START … END … EVERY …`: names are found later.
     DropPartitions {
         names: Vec<String>,
         batch: Option<PartitionClause>,
@@ -178,6 +196,7 @@ pub enum AlterClause {
     ReplacePartition {
         old: Vec<String>,
         temporary: Vec<String>,
+        properties: Vec<(String, String)>,
     },
     RenamePartition(String, String),
     TruncatePartition(Vec<String>),

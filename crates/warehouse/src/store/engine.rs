@@ -79,6 +79,9 @@ pub struct Store {
     _lock: std::fs::File,
 }
 
+/// The names of tables that are parts of others begin with it: they are in no list.
+pub const HIDDEN: char = '\u{1}';
+
 /// Names rows of a table's version: a bitmap per segment id.
 pub type Picker<'a> = dyn Fn(&TableVersion) -> Result<HashMap<u64, RoaringBitmap>> + 'a;
 
@@ -417,7 +420,7 @@ impl Store {
         state
             .names
             .iter()
-            .filter(|((db, _), _)| db == database)
+            .filter(|((db, name), _)| db == database && !name.starts_with(HIDDEN))
             .filter_map(|(_, id)| state.tables.get(id).cloned())
             .collect()
     }

@@ -14,7 +14,7 @@ pub mod segment;
 pub mod table;
 pub mod txn;
 
-pub use engine::{Hooks, LabelUsed, Picker, Store, StoreConfig};
+pub use engine::{HIDDEN, Hooks, LabelUsed, Picker, Store, StoreConfig};
 pub use segment::{Segment, SegmentMeta};
 pub use table::{Table, TableVersion};
 pub use txn::{Txn, TxnState};

@@ -11,6 +11,7 @@ pub mod json;
 pub mod lambda;
 pub mod pattern;
 pub mod string;
+pub mod unknown;
 pub mod variable;
 
 use std::collections::HashMap;
