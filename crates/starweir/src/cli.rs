@@ -173,11 +173,21 @@ pub struct WarehouseArgs {
     /// Port of the BE's HTTP interface, where loads are redirected to.
     #[arg(long, default_value_t = 8040)]
     pub be_port: u16,
+    /// The administrator, who may do everything. Others are made by CREATE USER.
     #[arg(long, default_value = "root")]
     pub user: String,
-    /// The user's password.
+    /// The administrator's password for this run. Without it, the one that SET PASSWORD or ALTER USER has set, or none.
     #[arg(long, env = "STARWEIR_WAREHOUSE_PASSWORD", default_value = "", hide_env_values = true)]
     pub password: String,
+    /// Offer TLS on the MySQL port, with a certificate of the warehouse's own making unless one is given.
+    #[arg(long)]
+    pub tls: bool,
+    /// The certificate chain of TLS (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Allow `POST /api/starweir/faults`, which makes the warehouse misbehave on demand.
     #[arg(long)]
     pub allow_faults: bool,

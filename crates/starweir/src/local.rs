@@ -23,8 +23,8 @@ impl Local {
     pub async fn start(directory: Option<&Path>) -> Result<Self> {
         let config =
             Config { data_dir: directory.map(Path::to_owned), clock: Arc::new(SystemClock), ..Config::default() };
-        let (user, password) = (config.user.clone(), config.password.clone());
         let warehouse = Warehouse::start(config).await?;
+        let (user, password) = warehouse.local_login();
         let target = LocalTarget {
             jdbc_url: format!("jdbc:mysql://{}", warehouse.mysql_addr()),
             load_url: warehouse.http_addr().to_string(),

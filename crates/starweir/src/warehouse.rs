@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use starweir_model::SystemClock;
 use starweir_model::option::parse_size;
-use starweir_warehouse::{Config, Warehouse};
+use starweir_warehouse::{Config, Tls, Warehouse};
 
 use crate::cli::WarehouseArgs;
 use crate::report;
@@ -22,6 +22,11 @@ pub async fn command(args: WarehouseArgs) -> u8 {
         be_port: args.be_port,
         user: args.user.clone(),
         password: args.password.clone(),
+        tls: match (args.tls_cert.clone(), args.tls_key.clone()) {
+            (Some(certificate), Some(key)) => Tls::Files { certificate, key },
+            _ if args.tls => Tls::Own,
+            _ => Tls::Off,
+        },
         allow_faults: args.allow_faults,
         memory_bytes,
         clock: Arc::new(SystemClock),

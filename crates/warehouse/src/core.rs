@@ -15,6 +15,7 @@ use starweir_model::{Error, Result};
 use crate::catalog::{ColumnDef, ColumnDefault, PartitionDef, PartitionRange, TableDef};
 use crate::error::{SqlError, SqlResult};
 use crate::http::faults::Faults;
+use crate::mysql::keys::Keys;
 use crate::sql::planner::{Planner, QueryResult, Scope};
 use crate::sql::rewrite::{Facts, literal};
 use crate::sql::{parser, partition};
@@ -22,6 +23,7 @@ use crate::store::segment::OP;
 use crate::store::txn::StagedPart;
 use crate::store::{Hooks, Segment, Store};
 use crate::types::SqlType;
+use crate::users::Users;
 use crate::value::{Value, cast_array};
 
 /// Rows of one segment at most; larger loads make several.
@@ -38,8 +40,12 @@ pub struct Addresses {
 pub struct Core {
     pub store: Arc<Store>,
     pub planner: Planner,
+    /// The administrator: the warehouse's own work is done under this name.
     pub user: String,
-    pub password: String,
+    pub users: Users,
+    pub keys: Keys,
+    /// Seals the plans of scans.
+    pub scan_key: [u8; 32],
     pub addresses: RwLock<Option<Addresses>>,
     pub faults: Faults,
     pub allow_faults: bool,
@@ -95,7 +101,8 @@ impl Core {
         store: Arc<Store>,
         planner: Planner,
         user: String,
-        password: String,
+        users: Users,
+        keys: Keys,
         allow_faults: bool,
         memory_bytes: u64,
     ) -> Arc<Core> {
@@ -103,7 +110,9 @@ impl Core {
             store,
             planner,
             user,
-            password,
+            users,
+            keys,
+            scan_key: std::array::from_fn(|_| rand::random()),
             addresses: RwLock::new(None),
             faults: Faults::default(),
             allow_faults,

@@ -22,7 +22,9 @@ pub mod sql;
 pub mod store;
 pub mod time;
 pub mod types;
+pub mod users;
 pub mod value;
 mod warehouse;
 
+pub use mysql::keys::Tls;
 pub use warehouse::{Config, Warehouse};

@@ -13,16 +13,19 @@ use http::StatusCode;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
-use crate::http::server::{Answer, Call, answer, read_body};
+use crate::http::server::{Answer, answer, read_body};
 use crate::sql::parser;
 use crate::sql::planner::QueryResult;
 use crate::sql::session::{Outcome, Session};
+use crate::sql::statement::Statement;
 use crate::types::SqlType;
+use crate::users::{Identity, needs};
 use crate::value::cast_array;
 
 fn failed(status: u16, message: impl Into<String>) -> Answer {
@@ -35,8 +38,7 @@ fn failed(status: u16, message: impl Into<String>) -> Answer {
 }
 
 /// `POST /api/{db}/{table}/_query_plan`.
-pub async fn query_plan(core: &Arc<Core>, db: &str, table: &str, call: &Call, body: Incoming) -> Answer {
-    let _ = call;
+pub async fn query_plan(core: &Arc<Core>, identity: Identity, db: &str, table: &str, body: Incoming) -> Answer {
     let bytes = match read_body(core, body, 16 << 20).await {
         Ok(b) => b,
         Err(e) => return failed(400, e),
@@ -58,6 +60,12 @@ pub async fn query_plan(core: &Arc<Core>, db: &str, table: &str, call: &Call, bo
         Ok(q) => q,
         Err(e) => return failed(500, format!("Invalid SQL: {}", e.message)),
     };
+    let mut session = Session::new(core.clone());
+    session.act_for(identity);
+    session.database = Some(db.to_string());
+    if let Err(e) = needs::check(&session, &Statement::Query(query.clone())) {
+        return failed(403, e.message);
+    }
     let simple = match query.body.as_ref() {
         sqlparser::ast::SetExpr::Select(s) => {
             s.from.len() == 1
@@ -75,7 +83,9 @@ pub async fn query_plan(core: &Arc<Core>, db: &str, table: &str, call: &Call, bo
     }
     let Some(addresses) = *core.addresses.read() else { return failed(500, "starting") };
     let version = found.version();
-    let token = BASE64.encode(json!({"db": db, "table": table, "sql": sql, "version": version.version}).to_string());
+    let seal = seal(core, db, &sql);
+    let token = BASE64
+        .encode(json!({"db": db, "table": table, "sql": sql, "version": version.version, "seal": seal}).to_string());
     let mut partitions = serde_json::Map::new();
     partitions.insert(
         found.id.to_string(),
@@ -86,6 +96,15 @@ pub async fn query_plan(core: &Arc<Core>, db: &str, table: &str, call: &Call, bo
         "application/json",
         json!({"status": 200, "partitions": partitions, "opaqued_query_plan": token}).to_string(),
     )
+}
+
+/// Shows that a plan was given out by this warehouse: the scan service asks for no password, so nobody may write a
+/// plan of their own.
+fn seal(core: &Core, db: &str, sql: &str) -> String {
+    let keyed = |text: &[u8]| Sha256::new().chain_update(core.scan_key).chain_update(text).finalize();
+    let text = [db.as_bytes(), &[0], sql.as_bytes()].concat();
+    // Twice, so that a longer text cannot be sealed by going on from a shorter one's seal.
+    hex::encode(keyed(&keyed(&text)))
 }
 
 /// The Arrow form of the scan service: dates, times, LARGEINT and JSON are text.
@@ -361,7 +380,10 @@ async fn open(core: &Arc<Core>, scans: &Scans, p: &HashMap<i16, Thrift>, out: &m
         return put_status(out, INVALID_ARGUMENT, "the opaqued_query_plan is not one of this warehouse");
     };
     let field = |k: &str| plan.get(k).and_then(Json::as_str).unwrap_or_default().to_string();
-    let mut session = Session::new(core.clone(), &core.user);
+    if field("seal") != seal(core, &field("db"), &field("sql")) {
+        return put_status(out, INVALID_ARGUMENT, "the opaqued_query_plan is not one of this warehouse");
+    }
+    let mut session = Session::new(core.clone());
     session.database = Some(field("db"));
     let tablets = match p.get(&4) {
         Some(Thrift::List(l)) => l.len(),

@@ -13,9 +13,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::core::{Addresses, Core};
 use crate::http::server::{self, Door};
+use crate::mysql::keys::{Keys, Tls};
 use crate::sql::planner::Planner;
 use crate::sql::session::{Outcome, Session};
 use crate::store::{Store, StoreConfig};
+use crate::users::Users;
 
 /// How a warehouse is started. Ports of 0 mean any free port.
 #[derive(Clone)]
@@ -28,8 +30,12 @@ pub struct Config {
     pub http_port: u16,
     /// The BE's HTTP port.
     pub be_port: u16,
+    /// The administrator, who may do everything.
     pub user: String,
+    /// The administrator's password while this runs. Empty: the one that was set by SQL, or none.
     pub password: String,
+    /// Whether the MySQL port offers TLS.
+    pub tls: Tls,
     /// Whether `POST /api/starweir/faults` is answered.
     pub allow_faults: bool,
     /// Memory for queries, and again for bodies of loads, in bytes.
@@ -47,6 +53,7 @@ impl Default for Config {
             be_port: 0,
             user: "root".into(),
             password: String::new(),
+            tls: Tls::Off,
             allow_faults: false,
             memory_bytes: 2 << 30,
             clock: Arc::new(SystemClock),
@@ -83,12 +90,19 @@ impl Warehouse {
             None => Some(std::env::temp_dir().join(format!("starweir-warehouse-{}", uuid::Uuid::new_v4()))),
         };
         let dir = config.data_dir.clone().or_else(|| temporary.clone()).unwrap_or_default();
-        let store_config = StoreConfig { dir, durable: temporary.is_none(), clock: config.clock.clone() };
-        let store = tokio::task::spawn_blocking(move || Store::open(store_config))
-            .await
-            .map_err(|e| Error::internal("cannot open the data directory").with_source(e))??;
+        let durable = temporary.is_none();
+        let store_config = StoreConfig { dir: dir.clone(), durable, clock: config.clock.clone() };
+        let (user, password, tls, host) = (config.user.clone(), config.password, config.tls, config.host);
+        let opened = tokio::task::spawn_blocking(move || {
+            let store = Store::open(store_config)?;
+            let keys = Keys::open(&dir, &tls, host, store.now_ms())?;
+            let users = Users::open(&dir, durable, &user, &password)?;
+            Ok::<_, Error>((store, users, keys))
+        });
+        let (store, users, keys) =
+            opened.await.map_err(|e| Error::internal("cannot open the data directory").with_source(e))??;
         let planner = Planner::new(config.memory_bytes)?;
-        let core = Core::new(store, planner, config.user, config.password, config.allow_faults, config.memory_bytes);
+        let core = Core::new(store, planner, config.user, users, keys, config.allow_faults, config.memory_bytes);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 8)))
             .thread_stack_size(STACK_BYTES)
@@ -162,8 +176,7 @@ impl Warehouse {
         let Some(runtime) = &self.runtime else { return Err(Error::internal("the warehouse was shut down")) };
         let (core, sql) = (self.core.clone(), sql.to_string());
         let work = runtime.spawn(async move {
-            let user = core.user.clone();
-            let mut session = Session::new(core, &user);
+            let mut session = Session::new(core);
             let mut last = Vec::new();
             for outcome in session.execute(&sql, Vec::new()).await {
                 if let Outcome::Rows(rows) = outcome? {
@@ -173,6 +186,13 @@ impl Warehouse {
             Ok(last)
         });
         work.await.map_err(|e| Error::internal("a query ended unexpectedly").with_source(e))?
+    }
+
+    /// A user and password for this process's own clients, whatever passwords were set. They go with the warehouse.
+    pub fn local_login(&self) -> (String, String) {
+        let (user, password) = (format!("local-{}", uuid::Uuid::new_v4().simple()), uuid::Uuid::new_v4().to_string());
+        self.core.users.add_transient(&user, &password);
+        (user, password)
     }
 
     /// Closes the ports, ends connections, and lets go of the directory.

@@ -98,6 +98,10 @@ impl CdcReader for ScriptedReader {
         Ok(Offset(self.at.to_string()))
     }
 
+    fn place(&self) -> String {
+        format!("poll {}", self.at)
+    }
+
     async fn acknowledge(&mut self, state: &Offset) -> Result<()> {
         self.log.lock().acknowledged.push(state.0.clone());
         Ok(())

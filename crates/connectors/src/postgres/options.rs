@@ -68,6 +68,12 @@ pub fn definitions() -> Vec<OptionDef> {
         .with_default("30s"),
         O::optional("table-id.include-database", OptionType::Bool, "Whether tables are `database.schema.table` and not `schema.table`.")
             .with_default("false"),
+        O::optional(
+            "scan.newly-added-table.enabled",
+            OptionType::Bool,
+            "When started from saved state: tables that match `tables` now and were not captured before get a snapshot.",
+        )
+        .with_default("false"),
         O::optional("schema-change.enabled", OptionType::Bool, "Whether changes of tables are handed on.")
             .with_default("false"),
         O::optional(
@@ -159,6 +165,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     pub startup: Startup,
     pub schema_changes: bool,
+    /// Whether a restored capture takes up tables that it did not have.
+    pub new_tables: bool,
     pub include_database: bool,
     /// Whether updates and deletes have to come with their whole old rows.
     pub old_images: bool,
@@ -294,6 +302,7 @@ impl Settings {
                 _ => Startup::Initial,
             },
             schema_changes: options.bool("schema-change.enabled").unwrap_or(false),
+            new_tables: options.bool("scan.newly-added-table.enabled").unwrap_or(false),
             include_database: options.bool("table-id.include-database").unwrap_or(false),
             old_images: false,
             metadata,

@@ -184,7 +184,13 @@ impl PostgresSource {
     }
 
     /// Where a saved state goes on.
-    async fn resume(&self, saved: Saved, found: &BTreeMap<TableKey, Found>, slot: Option<Slot>) -> Result<Begin> {
+    async fn resume(
+        &self,
+        wire: &mut Wire,
+        mut saved: Saved,
+        found: &BTreeMap<TableKey, Found>,
+        slot: Option<Slot>,
+    ) -> Result<Begin> {
         if self.streams() {
             let Some(slot) = slot else {
                 return Err(Error::refused(format!(
@@ -202,12 +208,22 @@ impl PostgresSource {
                 .with_hint("start again without the saved state; a snapshot is taken"));
             }
         }
-        for key in found.keys().filter(|k| !saved.tables.iter().any(|t| t.schema == k.0 && t.name == k.1)) {
-            tracing::warn!(
-                "table {}.{} matches `tables` and is not captured: it was not there when the capture began",
-                key.0,
-                key.1
-            );
+        let known: BTreeSet<TableKey> = saved.tables.iter().map(|t| (t.schema.clone(), t.name.clone())).collect();
+        let mut new = found.clone();
+        new.retain(|key, _| !known.contains(key));
+        if self.settings.new_tables && !new.is_empty() {
+            if self.streams() {
+                let all: Vec<TableKey> = known.iter().chain(new.keys()).cloned().collect();
+                publication::ensure(wire, &self.settings, &all).await?;
+            }
+            saved.tables.extend(self.saved(&new));
+        } else {
+            for (schema, name) in new.keys() {
+                tracing::warn!(
+                    "table {schema}.{name} matches `tables` and is not captured: it was not there when the capture began; \
+                     scan.newly-added-table.enabled takes it up"
+                );
+            }
         }
         let snapshot = if saved.tables.iter().any(|t| t.unread) { Some(self.export().await?.0) } else { None };
         Ok(Begin {
@@ -266,7 +282,7 @@ impl CdcSource for PostgresSource {
             return Err(catalog::lost(&self.settings));
         }
         let begin = match saved {
-            Some(saved) => Box::pin(self.resume(saved, &found, slot)).await?,
+            Some(saved) => Box::pin(self.resume(&mut wire, saved, &found, slot)).await?,
             None => Box::pin(self.begin(&mut wire, &types, &mut found, slot)).await?,
         };
         let snapshot = match begin.snapshot {

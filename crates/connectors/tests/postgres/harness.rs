@@ -155,6 +155,14 @@ impl Pipe {
         }
     }
 
+    /// Empties a table and opens the capture anew as if it had never read it.
+    pub async fn read_again(&mut self, table: &TableId) {
+        let Some((offset, model)) = &mut self.saved else { return };
+        *offset = self.source.unread(offset, std::slice::from_ref(table)).unwrap();
+        model.tables.get_mut(table).unwrap().rows.clear();
+        self.restart().await;
+    }
+
     /// Breaks the capture off and opens it anew from the last place between transactions.
     pub async fn restart(&mut self) {
         let Some((offset, model)) = self.saved.clone() else { return };

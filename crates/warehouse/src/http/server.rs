@@ -1,5 +1,6 @@
 //! Requests in, answers out: authentication, routing, the 307 between the ports, bodies.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::faults::{Action, Fault};
 use super::{sql_api, stream_load, transaction};
 use crate::core::Core;
+use crate::users::Identity;
+use crate::users::needs::check_table;
+use crate::users::privilege::Privilege;
 
 /// Which port a request came in on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,10 +90,10 @@ pub async fn serve(listener: TcpListener, core: Arc<Core>, door: Door, stop: Can
     let slots = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
     let tasks = tokio_util::task::TaskTracker::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, from) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, from)) => (stream, from.ip()),
                 Err(e) => {
                     tracing::warn!(error = %e, "cannot accept an HTTP connection");
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -105,7 +109,7 @@ pub async fn serve(listener: TcpListener, core: Arc<Core>, door: Door, stop: Can
             let service = service_fn(move |request| {
                 let core = core.clone();
                 async move {
-                    match Box::pin(handle(core, door, request)).await {
+                    match Box::pin(handle(core, door, from, request)).await {
                         Some(answer) => Ok::<_, std::io::Error>(answer),
                         None => Err(std::io::Error::other("the connection is closed on purpose")),
                     }
@@ -156,19 +160,54 @@ pub fn closing(mut a: Answer) -> Answer {
     a
 }
 
-/// Whether basic authentication names the user with the password. The user may be `user@cluster`.
-pub fn authorized(core: &Core, call: &Call) -> bool {
-    let Some(value) = call.header("authorization") else { return false };
-    let Some(encoded) = value.strip_prefix("Basic ").or_else(|| value.strip_prefix("basic ")) else { return false };
-    let Ok(decoded) = base64::engine::general_purpose::STANDARD.decode(encoded.trim()) else { return false };
-    let Ok(text) = String::from_utf8(decoded) else { return false };
-    let Some((user, password)) = text.split_once(':') else { return false };
-    let user = user.split('@').next().unwrap_or_default();
-    user == core.user && password == core.password
+/// Who a request is from, and why it may not do what it asks for.
+pub struct Caller {
+    pub user: String,
+    pub refusal: Option<String>,
 }
 
-fn unauthorized() -> Answer {
-    let body = json!({"status": "FAILED", "code": "1", "msg": "Access denied for root@127.0.0.1", "message": "Access denied for root@127.0.0.1"});
+/// The user and password of basic authentication.
+fn credentials(call: &Call) -> Option<(String, String)> {
+    let value = call.header("authorization")?;
+    let encoded = value.strip_prefix("Basic ").or_else(|| value.strip_prefix("basic "))?;
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    text.split_once(':').map(|(user, password)| (user.to_string(), password.to_string()))
+}
+
+/// The user that basic authentication proves. It may be written `user@cluster`.
+fn log_in(core: &Core, user: &str, password: &str, from: IpAddr) -> Option<Identity> {
+    core.users.log_in(user, password, from).or_else(|| {
+        let (user, _) = user.split_once('@')?;
+        core.users.log_in(user, password, from)
+    })
+}
+
+/// Why somebody may not do what a path asks for, if so. SQL is checked where it is run.
+fn refusal(core: &Core, identity: &Identity, call: &Call, words: &[&str]) -> Option<String> {
+    let insert = |db: &str, table: &str| check_table(core, identity, db, table, Privilege::Insert);
+    let of_label = |db: &str, label: &str| {
+        let txn = core.store.database_id(db).and_then(|d| core.store.txn_of_label(d, label));
+        txn.iter().flat_map(|t| &t.tables).try_for_each(|id| match core.store.table_by_id(*id) {
+            Some(table) => insert(db, &table.def().name),
+            None => Ok(()),
+        })
+    };
+    let checked = match words {
+        ["api", db, table, "_stream_load"] => insert(db, table),
+        ["api", "transaction", _] => {
+            let header = |name: &str| call.header(name).unwrap_or_default();
+            insert(&header("db"), &header("table")).and_then(|()| of_label(&header("db"), &header("label")))
+        }
+        ["api", db, label, "_cancel"] => of_label(db, label),
+        ["api", db, table, "_schema" | "_count"] => check_table(core, identity, db, table, Privilege::Select),
+        _ => Ok(()),
+    };
+    checked.err().map(|e| e.message)
+}
+
+fn unauthorized(message: &str) -> Answer {
+    let body = json!({"status": "FAILED", "code": "1", "msg": message, "message": message});
     let mut a = answer(StatusCode::UNAUTHORIZED, "application/json", body.to_string());
     a.headers_mut().insert(http::header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Basic realm=\"\""));
     closing(a)
@@ -226,7 +265,7 @@ pub async fn read_body(core: &Core, body: Incoming, limit: u64) -> Result<Vec<u8
     Ok(out)
 }
 
-async fn handle(core: Arc<Core>, door: Door, request: Request<Incoming>) -> Reply {
+async fn handle(core: Arc<Core>, door: Door, from: IpAddr, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
     let call = Call {
         method: parts.method,
@@ -261,27 +300,32 @@ async fn handle(core: Arc<Core>, door: Door, request: Request<Incoming>) -> Repl
         ["api", "starweir", "faults"] => return Some(faults(&core, &call, body).await),
         _ => {}
     }
-    let allowed = authorized(&core, &call);
-    if !allowed && door == Door::Fe {
-        return Some(unauthorized());
+    let given = credentials(&call);
+    let user = given.as_ref().map_or("root", |(user, _)| user.as_str()).to_string();
+    let Some(identity) = given.and_then(|(user, password)| log_in(&core, &user, &password, from)) else {
+        if door == Door::Fe {
+            return Some(unauthorized(&format!("Access denied for {user}@{from}")));
+        }
+        let caller = Caller { user, refusal: Some("no valid Basic authorization".into()) };
+        return backend(&core, &call, &words, &caller, body).await;
+    };
+    let caller = Caller { user: identity.name.name.clone(), refusal: refusal(&core, &identity, &call, &words) };
+    if door == Door::Be {
+        return backend(&core, &call, &words, &caller, body).await;
     }
-    match (door, words.as_slice()) {
-        (Door::Fe, ["api", db, table, "_stream_load"]) => stream_load::at_frontend(&core, &call, db, table).await,
-        (Door::Be, ["api", db, table, "_stream_load"]) => {
-            stream_load::at_backend(&core, &call, db, table, allowed, body).await
-        }
-        (_, ["api", "transaction", op]) => transaction::handle(&core, door, &call, op, allowed, body).await,
-        (Door::Fe, ["api", db, "get_load_state" | "_load_info"]) => {
-            Some(stream_load::get_load_state(&core, &call, db).await)
-        }
-        (Door::Fe, ["api", db, _, "_cancel"]) => Some(stream_load::cancel(&core, &call, db)),
-        (Door::Fe, ["api", "trigger"]) => Some(trigger(&core, &call).await),
-        (Door::Fe, ["api", db, table, "_schema"]) => Some(sql_api::schema(&core, db, table)),
-        (Door::Fe, ["api", db, table, "_count"]) => Some(sql_api::count(&core, db, table)),
-        (Door::Fe, ["api", db, table, "_query_plan"]) => {
-            Some(crate::scan::query_plan(&core, db, table, &call, body).await)
-        }
-        (Door::Fe, ["api", _, _, "_stream_load_meta"]) => {
+    if let Some(message) = &caller.refusal {
+        return Some(unauthorized(message));
+    }
+    match words.as_slice() {
+        ["api", db, table, "_stream_load"] => stream_load::at_frontend(&core, &call, db, table).await,
+        ["api", "transaction", op] => transaction::handle(&core, door, &call, op, &caller, body).await,
+        ["api", db, "get_load_state" | "_load_info"] => Some(stream_load::get_load_state(&core, &call, db).await),
+        ["api", db, _, "_cancel"] => Some(stream_load::cancel(&core, &call, db)),
+        ["api", "trigger"] => Some(trigger(&core, &call).await),
+        ["api", db, table, "_schema"] => Some(sql_api::schema(&core, db, table)),
+        ["api", db, table, "_count"] => Some(sql_api::count(&core, db, table)),
+        ["api", db, table, "_query_plan"] => Some(crate::scan::query_plan(&core, identity, db, table, body).await),
+        ["api", _, _, "_stream_load_meta"] => {
             let be = core.addresses.read().map(|a| a.be.to_string()).unwrap_or_default();
             Some(answer(
                 StatusCode::OK,
@@ -289,11 +333,11 @@ async fn handle(core: Arc<Core>, door: Door, request: Request<Incoming>) -> Repl
                 json!({"status": "OK", "code": "OK", "msg": "", "nodes": {"http": be}}).to_string(),
             ))
         }
-        (Door::Fe, ["api", "v1", "catalogs", _, "sql"]) => Some(sql_api::query(&core, None, body).await),
-        (Door::Fe, ["api", "v1", "catalogs", _, "databases", db, "sql"]) => {
-            Some(sql_api::query(&core, Some(db), body).await)
+        ["api", "v1", "catalogs", _, "sql"] => Some(sql_api::query(&core, identity, None, body).await),
+        ["api", "v1", "catalogs", _, "databases", db, "sql"] => {
+            Some(sql_api::query(&core, identity, Some(db), body).await)
         }
-        (Door::Fe, ["api", "v2", "backend"]) => {
+        ["api", "v2", "backend"] => {
             let be = core.addresses.read().map(|a| a.be);
             let node = be.map(|b| json!({"ip": b.ip().to_string(), "http_port": b.port(), "is_alive": true}));
             Some(answer(
@@ -302,14 +346,10 @@ async fn handle(core: Arc<Core>, door: Door, request: Request<Incoming>) -> Repl
                 json!({"backends": node.into_iter().collect::<Vec<_>>()}).to_string(),
             ))
         }
-        (Door::Fe, ["api", "v2", "feature"]) => {
+        ["api", "v2", "feature"] => {
             Some(answer(StatusCode::OK, "application/json", json!({"features": []}).to_string()))
         }
-        _ => Some(answer(
-            StatusCode::NOT_FOUND,
-            "application/json",
-            json!({"status": "FAILED", "msg": "not found"}).to_string(),
-        )),
+        _ => Some(not_found()),
     }
 }
 
@@ -328,6 +368,20 @@ async fn trigger(core: &Arc<Core>, call: &Call) -> Answer {
         Ok(()) => text(StatusCode::OK, "Success".into()),
         Err(e) => text(StatusCode::INTERNAL_SERVER_ERROR, e.message),
     }
+}
+
+/// What the BE port answers.
+async fn backend(core: &Arc<Core>, call: &Call, words: &[&str], caller: &Caller, body: Incoming) -> Reply {
+    match words {
+        ["api", db, table, "_stream_load"] => stream_load::at_backend(core, call, db, table, caller, body).await,
+        ["api", "transaction", op] => transaction::handle(core, Door::Be, call, op, caller, body).await,
+        _ => Some(not_found()),
+    }
+}
+
+fn not_found() -> Answer {
+    let body = json!({"status": "FAILED", "msg": "not found"});
+    answer(StatusCode::NOT_FOUND, "application/json", body.to_string())
 }
 
 async fn faults(core: &Arc<Core>, call: &Call, body: Incoming) -> Answer {

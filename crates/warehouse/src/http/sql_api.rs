@@ -13,6 +13,7 @@ use crate::sql::parser;
 use crate::sql::session::{Outcome, Session};
 use crate::sql::statement::Statement;
 use crate::types::SqlType;
+use crate::users::Identity;
 use crate::value::Value;
 
 fn failed(status: StatusCode, message: &str) -> Answer {
@@ -20,7 +21,7 @@ fn failed(status: StatusCode, message: &str) -> Answer {
 }
 
 /// One SELECT, SHOW, EXPLAIN or KILL; the answer is one JSON document a line.
-pub async fn query(core: &Arc<Core>, db: Option<&str>, body: Incoming) -> Answer {
+pub async fn query(core: &Arc<Core>, identity: Identity, db: Option<&str>, body: Incoming) -> Answer {
     let bytes = match read_body(core, body, 16 << 20).await {
         Ok(b) => b,
         Err(e) => return failed(StatusCode::BAD_REQUEST, &e),
@@ -31,7 +32,8 @@ pub async fn query(core: &Arc<Core>, db: Option<&str>, body: Incoming) -> Answer
     let Some(sql) = request.get("query").and_then(Json::as_str) else {
         return failed(StatusCode::BAD_REQUEST, "\"query can not be empty\"");
     };
-    let mut session = Session::new(core.clone(), &core.user);
+    let mut session = Session::new(core.clone());
+    session.act_for(identity);
     if let Some(db) = db
         && let Err(e) = session.use_database(db)
     {

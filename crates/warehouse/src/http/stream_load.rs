@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use starweir_model::Label;
 
 use super::server::{
-    Answer, Call, Disturbance, Reply, closing, disturb, json_answer, read_body, read_half, to_backend,
+    Answer, Call, Caller, Disturbance, Reply, closing, disturb, json_answer, read_body, read_half, to_backend,
 };
 use crate::core::Core;
 use crate::load::plan::{Format, LoadPlan};
@@ -143,7 +143,14 @@ pub fn verdict(plan: &LoadPlan, outcome: &LoadOutcome) -> Option<String> {
     None
 }
 
-pub async fn at_backend(core: &Arc<Core>, call: &Call, db: &str, table: &str, allowed: bool, body: Incoming) -> Reply {
+pub async fn at_backend(
+    core: &Arc<Core>,
+    call: &Call,
+    db: &str,
+    table: &str,
+    caller: &Caller,
+    body: Incoming,
+) -> Reply {
     let given = call.header("label").filter(|l| !l.is_empty());
     let merge = call.header("enable_merge_commit").is_some_and(|v| v.eq_ignore_ascii_case("true"));
     let label = match (&given, merge) {
@@ -181,8 +188,8 @@ pub async fn at_backend(core: &Arc<Core>, call: &Call, db: &str, table: &str, al
             return Some(closing(report.answer()));
         }};
     }
-    if !allowed {
-        refuse!("no valid Basic authorization".into());
+    if let Some(message) = &caller.refusal {
+        refuse!(message.clone());
     }
     if Label::new(label.clone()).is_none() {
         refuse!(format!("Label format error. regex: ^[-\\w]{{1,128}}$, label: {label}"));
@@ -220,7 +227,7 @@ pub async fn at_backend(core: &Arc<Core>, call: &Call, db: &str, table: &str, al
     let mut txn = core.store.new_txn(database_id, db, &label, "STREAM LOAD");
     txn.timeout_s = timeout;
     txn.table_name = table.to_string();
-    txn.user.clone_from(&core.user);
+    txn.user.clone_from(&caller.user);
     txn.tables.push(target.id);
     let id = match core.store.begin(txn) {
         Ok(id) => id,

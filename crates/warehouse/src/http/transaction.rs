@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json, json};
 use starweir_model::Label;
 
 use super::server::{
-    Answer, Call, Disturbance, Door, Reply, closing, disturb, json_answer, read_body, read_half, to_backend,
+    Answer, Call, Caller, Disturbance, Door, Reply, closing, disturb, json_answer, read_body, read_half, to_backend,
 };
 use super::stream_load::{find_table, keep_errors, verdict};
 use crate::core::Core;
@@ -154,17 +154,14 @@ fn counters(c: &LoadCounters, ms: i64) -> Vec<(&'static str, Json)> {
     ]
 }
 
-pub async fn handle(core: &Arc<Core>, door: Door, call: &Call, op: &str, allowed: bool, body: Incoming) -> Reply {
+pub async fn handle(core: &Arc<Core>, door: Door, call: &Call, op: &str, caller: &Caller, body: Incoming) -> Reply {
     let label = call.header("label").unwrap_or_default();
     let db = call.header("db").unwrap_or_default();
     let table = call.header("table").unwrap_or_default();
     let multi = call.header("transaction_type").is_some_and(|t| t.eq_ignore_ascii_case("multi"))
         || call.header("source_type").is_some_and(|t| t == "12");
-    if !allowed {
-        return Some(closing(json_answer(
-            &json!({"Status": "INTERNAL_ERROR", "Message": "no valid Basic authorization"}),
-            b"    ",
-        )));
+    if let Some(message) = &caller.refusal {
+        return Some(closing(json_answer(&json!({"Status": "INTERNAL_ERROR", "Message": message}), b"    ")));
     }
     let mut lose = false;
     let mut late = false;
@@ -224,7 +221,7 @@ pub async fn handle(core: &Arc<Core>, door: Door, call: &Call, op: &str, allowed
         return Some(to_backend(core, call));
     }
     let reply = match op {
-        "begin" => begin(core, door, call, &db, &table, &label, multi),
+        "begin" => begin(core, door, call, caller, (&db, &table, &label), multi),
         "load" => {
             if cut {
                 read_half(body).await;
@@ -256,7 +253,14 @@ fn acts_at_frontend(core: &Core, op: &str, db: &str, label: &str) -> bool {
         .is_some_and(|t| t.state != TxnState::Prepare)
 }
 
-fn begin(core: &Arc<Core>, door: Door, call: &Call, db: &str, table: &str, label: &str, multi: bool) -> Answer {
+fn begin(
+    core: &Arc<Core>,
+    door: Door,
+    call: &Call,
+    caller: &Caller,
+    (db, table, label): (&str, &str, &str),
+    multi: bool,
+) -> Answer {
     let Some(database_id) = core.store.database_id(db) else {
         return failure("FAILED", format!("unknown database, database={db}"));
     };
@@ -280,7 +284,7 @@ fn begin(core: &Arc<Core>, door: Door, call: &Call, db: &str, table: &str, label
     }
     txn.multi = multi;
     txn.table_name = table.to_string();
-    txn.user.clone_from(&core.user);
+    txn.user.clone_from(&caller.user);
     let id = match core.store.begin(txn) {
         Ok(id) => id,
         Err(used) => {

@@ -1,68 +1,85 @@
 //! Packets: framing, integers, strings. Everything a client sends is checked, never trusted.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream};
 
 /// A packet part of this length is followed by another.
 const PART_MAX: usize = 0xff_ffff;
 
+/// A connection, encrypted or not.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// The next packet; None when the client has gone. No byte after it is taken.
+pub async fn read_packet(
+    reader: &mut (impl AsyncRead + Unpin),
+    limit: usize,
+    sequence: &mut u8,
+) -> std::io::Result<Option<Vec<u8>>> {
+    let mut out = Vec::new();
+    loop {
+        let mut head = [0u8; 4];
+        match reader.read_exact(&mut head).await {
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(e) => return Err(e),
+        }
+        let length = usize::from(head[0]) | usize::from(head[1]) << 8 | usize::from(head[2]) << 16;
+        *sequence = head[3].wrapping_add(1);
+        if out.len() + length > limit {
+            return Err(std::io::Error::other("the packet is longer than max_allowed_packet"));
+        }
+        let at = out.len();
+        out.resize(at + length, 0);
+        reader.read_exact(&mut out[at..]).await?;
+        if length < PART_MAX {
+            return Ok(Some(out));
+        }
+    }
+}
+
+pub async fn write_packet(
+    writer: &mut (impl AsyncWrite + Unpin),
+    body: &[u8],
+    sequence: &mut u8,
+) -> std::io::Result<()> {
+    let mut rest = body;
+    loop {
+        let n = rest.len().min(PART_MAX);
+        let head = [n as u8, (n >> 8) as u8, (n >> 16) as u8, *sequence];
+        *sequence = sequence.wrapping_add(1);
+        writer.write_all(&head).await?;
+        writer.write_all(&rest[..n]).await?;
+        rest = &rest[n..];
+        if n < PART_MAX {
+            return Ok(());
+        }
+    }
+}
+
 /// A connection that reads and writes whole packets.
 pub struct Packets {
-    reader: BufReader<OwnedReadHalf>,
-    writer: BufWriter<OwnedWriteHalf>,
+    stream: BufStream<Box<dyn Duplex>>,
     pub sequence: u8,
     /// Longest packet accepted, in bytes (`max_allowed_packet`).
-    limit: usize,
+    pub limit: usize,
 }
 
 impl Packets {
-    pub fn new(stream: TcpStream, limit: usize) -> Self {
-        let (r, w) = stream.into_split();
-        Self { reader: BufReader::new(r), writer: BufWriter::with_capacity(64 << 10, w), sequence: 0, limit }
+    pub fn new(stream: impl Duplex + 'static, limit: usize) -> Self {
+        Self { stream: BufStream::with_capacity(8 << 10, 64 << 10, Box::new(stream)), sequence: 0, limit }
     }
 
     /// The next packet; None when the client has gone.
     pub async fn read(&mut self) -> std::io::Result<Option<Vec<u8>>> {
-        let mut out = Vec::new();
-        loop {
-            let mut head = [0u8; 4];
-            match self.reader.read_exact(&mut head).await {
-                Ok(_) => {}
-                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-                Err(e) => return Err(e),
-            }
-            let length = usize::from(head[0]) | usize::from(head[1]) << 8 | usize::from(head[2]) << 16;
-            self.sequence = head[3].wrapping_add(1);
-            if out.len() + length > self.limit {
-                return Err(std::io::Error::other("the packet is longer than max_allowed_packet"));
-            }
-            let at = out.len();
-            out.resize(at + length, 0);
-            self.reader.read_exact(&mut out[at..]).await?;
-            if length < PART_MAX {
-                return Ok(Some(out));
-            }
-        }
+        read_packet(&mut self.stream, self.limit, &mut self.sequence).await
     }
 
     pub async fn write(&mut self, body: &[u8]) -> std::io::Result<()> {
-        let mut rest = body;
-        loop {
-            let n = rest.len().min(PART_MAX);
-            let head = [n as u8, (n >> 8) as u8, (n >> 16) as u8, self.sequence];
-            self.sequence = self.sequence.wrapping_add(1);
-            self.writer.write_all(&head).await?;
-            self.writer.write_all(&rest[..n]).await?;
-            rest = &rest[n..];
-            if n < PART_MAX {
-                return Ok(());
-            }
-        }
+        write_packet(&mut self.stream, body, &mut self.sequence).await
     }
 
     pub async fn flush(&mut self) -> std::io::Result<()> {
-        self.writer.flush().await
+        self.stream.flush().await
     }
 }
 

@@ -167,6 +167,7 @@ pub fn eof(status: u16) -> Vec<u8> {
 pub fn error(code: u16, message: &str) -> Vec<u8> {
     let state = match code {
         1045 => "28000",
+        5203 => "42000",
         1064 => "42000",
         5501 | 1049 => "3D000",
         5502 | 1146 => "42S02",

@@ -1,34 +1,28 @@
-//! Connections: handshake with a real password check, then commands until the client goes.
+//! Connections: a login, then commands until the client goes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha1::{Digest as _, Sha1};
-use sha2::Sha256;
 use sqlparser::tokenizer::Token;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::packet::{Packets, Reader, put_lenenc};
-use super::result;
+use super::{login, result};
 use crate::core::Core;
 use crate::error::{SqlError, SqlResult};
 use crate::sql::lexer;
-use crate::sql::session::{MYSQL_VERSION, Outcome, Session};
+use crate::sql::session::{Outcome, Session};
 use crate::types::SqlType;
 use crate::value::Value;
 
 /// `max_allowed_packet`.
-const PACKET_MAX: usize = 64 << 20;
+pub const PACKET_MAX: usize = 64 << 20;
 /// Open connections at once.
 const CONNECTIONS: usize = 1024;
-const NATIVE: &str = "mysql_native_password";
-const CACHING: &str = "caching_sha2_password";
-/// LONG_PASSWORD, FOUND_ROWS, LONG_FLAG, CONNECT_WITH_DB, PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION,
-/// MULTI_STATEMENTS, MULTI_RESULTS, PS_MULTI_RESULTS, PLUGIN_AUTH, CONNECT_ATTRS, PLUGIN_AUTH_LENENC.
-const CAPABILITIES: u32 =
-    0x1 | 0x2 | 0x4 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x1_0000 | 0x2_0000 | 0x4_0000 | 0x8_0000 | 0x10_0000 | 0x20_0000;
+/// How long a login may take.
+const LOGIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Accepts connections until `stop`.
 pub async fn serve(listener: TcpListener, core: Arc<Core>, stop: CancellationToken) {
@@ -63,40 +57,6 @@ pub async fn serve(listener: TcpListener, core: Arc<Core>, stop: CancellationTok
     let _ = tokio::time::timeout(Duration::from_secs(5), tasks.wait()).await;
 }
 
-fn sha1(parts: &[&[u8]]) -> [u8; 20] {
-    let mut h = Sha1::new();
-    for p in parts {
-        h.update(p);
-    }
-    h.finalize().into()
-}
-
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut h = Sha256::new();
-    for p in parts {
-        h.update(p);
-    }
-    h.finalize().into()
-}
-
-/// Whether a client's answer proves the password.
-pub fn proves(plugin: &str, salt: &[u8], password: &str, answer: &[u8]) -> bool {
-    if password.is_empty() {
-        return answer.is_empty() || answer == [0];
-    }
-    let expected: Vec<u8> = if plugin == CACHING {
-        let one = sha256(&[password.as_bytes()]);
-        let two = sha256(&[&sha256(&[&one]), salt]);
-        one.iter().zip(two).map(|(a, b)| a ^ b).collect()
-    } else {
-        let one = sha1(&[password.as_bytes()]);
-        let two = sha1(&[salt, &sha1(&[&one])]);
-        one.iter().zip(two).map(|(a, b)| a ^ b).collect()
-    };
-    // Compared in full, so that time says nothing.
-    expected.len() == answer.len() && expected.iter().zip(answer).fold(0u8, |d, (a, b)| d | (a ^ b)) == 0
-}
-
 struct Prepared {
     sql: String,
     params: usize,
@@ -105,12 +65,9 @@ struct Prepared {
 }
 
 async fn connection(stream: TcpStream, core: Arc<Core>) -> std::io::Result<()> {
-    let mut packets = Packets::new(stream, PACKET_MAX);
-    let mut session = Session::new(core.clone(), "");
-    let login = tokio::time::timeout(Duration::from_secs(30), handshake(&mut packets, &core, &mut session)).await;
-    if !login.map_err(std::io::Error::other)?? {
-        return Ok(());
-    }
+    let mut session = Session::new(core.clone());
+    let login = tokio::time::timeout(LOGIN_LIMIT, login::log_in(stream, &core, &mut session)).await;
+    let Some((mut packets, mut greeted)) = login.map_err(std::io::Error::other)?? else { return Ok(()) };
     let mut prepared: HashMap<u32, Prepared> = HashMap::new();
     let mut next_statement = 1u32;
     while let Some(body) = packets.read().await? {
@@ -150,7 +107,7 @@ async fn connection(stream: TcpStream, core: Arc<Core>) -> std::io::Result<()> {
             0x0c..=0x0e => packets.write(&result::ok(0, "", state(&session))).await?,
             // COM_CHANGE_USER
             0x11 => {
-                let accepted = change_user(&mut packets, &core, &mut session, rest).await?;
+                let accepted = login::change_user(&mut packets, &core, &mut session, &mut greeted, rest).await?;
                 prepared.clear();
                 if !accepted {
                     return Ok(());
@@ -248,154 +205,6 @@ async fn send_plain(packets: &mut Packets, answer: SqlResult<()>, status: u16) -
         Ok(()) => packets.write(&result::ok(0, "", status)).await,
         Err(e) => packets.write(&result::error(e.code, &e.message)).await,
     }
-}
-
-fn salt() -> [u8; 20] {
-    // Bytes without zero, as clients read the salt up to it.
-    std::array::from_fn(|_| rand::random_range(1..=127))
-}
-
-async fn handshake(packets: &mut Packets, core: &Arc<Core>, session: &mut Session) -> std::io::Result<bool> {
-    let salt = salt();
-    let mut hello = vec![10];
-    hello.extend_from_slice(MYSQL_VERSION.as_bytes());
-    hello.push(0);
-    hello.extend_from_slice(&(session.id as u32).to_le_bytes());
-    hello.extend_from_slice(&salt[..8]);
-    hello.push(0);
-    hello.extend_from_slice(&(CAPABILITIES as u16).to_le_bytes());
-    hello.push(33);
-    hello.extend_from_slice(&2u16.to_le_bytes());
-    hello.extend_from_slice(&((CAPABILITIES >> 16) as u16).to_le_bytes());
-    hello.push(21);
-    hello.extend_from_slice(&[0; 10]);
-    hello.extend_from_slice(&salt[8..]);
-    hello.push(0);
-    hello.extend_from_slice(NATIVE.as_bytes());
-    hello.push(0);
-    packets.sequence = 0;
-    packets.write(&hello).await?;
-    packets.flush().await?;
-    let Some(body) = packets.read().await? else { return Ok(false) };
-    let Some((user, answer, database, plugin)) = read_login(&body) else {
-        packets.write(&result::error(1043, "Bad handshake")).await?;
-        packets.flush().await?;
-        return Ok(false);
-    };
-    login(packets, core, session, &salt, user, answer, database, plugin).await
-}
-
-type Login = (String, Vec<u8>, Option<String>, Option<String>);
-
-fn read_login(body: &[u8]) -> Option<Login> {
-    let mut r = Reader::new(body);
-    let capabilities = r.uint(4)? as u32;
-    r.bytes(4 + 1 + 23)?;
-    let user = String::from_utf8_lossy(r.until_zero()?).into_owned();
-    let answer = if capabilities & 0x20_0000 != 0 {
-        r.lenenc_bytes()?.to_vec()
-    } else if capabilities & 0x8000 != 0 {
-        let n = r.u8()?;
-        r.bytes(usize::from(n))?.to_vec()
-    } else {
-        r.until_zero()?.to_vec()
-    };
-    let text = |b: &[u8]| (!b.is_empty()).then(|| String::from_utf8_lossy(b).into_owned());
-    let database = if capabilities & 8 != 0 { r.until_zero().and_then(text) } else { None };
-    let plugin = if capabilities & 0x8_0000 != 0 { r.until_zero().and_then(text) } else { None };
-    Some((user, answer, database, plugin))
-}
-
-#[allow(clippy::too_many_arguments)]
-async fn login(
-    packets: &mut Packets,
-    core: &Arc<Core>,
-    session: &mut Session,
-    salt: &[u8],
-    user: String,
-    answer: Vec<u8>,
-    database: Option<String>,
-    plugin: Option<String>,
-) -> std::io::Result<bool> {
-    let known = plugin.as_deref().unwrap_or(NATIVE);
-    let mut accepted = false;
-    let mut used = known.to_string();
-    if known == NATIVE || known == CACHING {
-        accepted = proves(known, salt, &core.password, &answer);
-    }
-    // The answer may be to the plugin the client prefers, made without its salt: ask again.
-    if !accepted && (known != NATIVE || answer.is_empty()) && !(answer.is_empty() && core.password.is_empty()) {
-        let mut switch = vec![0xfe];
-        switch.extend_from_slice(NATIVE.as_bytes());
-        switch.push(0);
-        switch.extend_from_slice(salt);
-        switch.push(0);
-        packets.write(&switch).await?;
-        packets.flush().await?;
-        let Some(again) = packets.read().await? else { return Ok(false) };
-        used = NATIVE.into();
-        accepted = proves(NATIVE, salt, &core.password, &again);
-    }
-    if !accepted || user != core.user {
-        packets
-            .write(&result::error(
-                1045,
-                &format!(
-                    "Access denied for user '{user}' (using password: {})",
-                    if answer.is_empty() { "NO" } else { "YES" }
-                ),
-            ))
-            .await?;
-        packets.flush().await?;
-        return Ok(false);
-    }
-    session.user = user;
-    if let Some(db) = database
-        && let Err(e) = session.use_database(&db)
-    {
-        packets.write(&result::error(e.code, &e.message)).await?;
-        packets.flush().await?;
-        return Ok(false);
-    }
-    if used == CACHING && !core.password.is_empty() {
-        // "fast authentication": the proof was enough.
-        packets.write(&[1, 3]).await?;
-    }
-    packets.write(&result::ok(0, "", result::status(false, false))).await?;
-    packets.flush().await?;
-    Ok(true)
-}
-
-async fn change_user(
-    packets: &mut Packets,
-    core: &Arc<Core>,
-    session: &mut Session,
-    body: &[u8],
-) -> std::io::Result<bool> {
-    let read = (|| {
-        let mut r = Reader::new(body);
-        let user = String::from_utf8_lossy(r.until_zero()?).into_owned();
-        let n = r.u8()?;
-        let answer = r.bytes(usize::from(n))?.to_vec();
-        let database = String::from_utf8_lossy(r.until_zero()?).into_owned();
-        Some((user, answer, database))
-    })();
-    let Some((user, _, database)) = read else {
-        packets.write(&result::error(1043, "Bad handshake")).await?;
-        return Ok(false);
-    };
-    if let Err(e) = session.reset() {
-        packets.write(&result::error(e.code, &e.message)).await?;
-        return Ok(false);
-    }
-    session.database = None;
-    // The old salt is gone on our side: a fresh one is sent with the switch request.
-    let salt = salt();
-    let database = (!database.is_empty()).then_some(database);
-    if core.password.is_empty() {
-        return login(packets, core, session, &salt, user, Vec::new(), database, None).await;
-    }
-    login(packets, core, session, &salt, user, Vec::new(), database, Some("ask".into())).await
 }
 
 fn count_params(sql: &str) -> SqlResult<usize> {
@@ -556,18 +365,6 @@ fn literal_text(v: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_password_is_proven_by_both_plugins_and_a_wrong_one_is_refused() {
-        let salt = [7u8; 20];
-        let one = sha1(&[b"secret"]);
-        let native: Vec<u8> = one.iter().zip(sha1(&[&salt, &sha1(&[&one])])).map(|(a, b)| a ^ b).collect();
-        assert!(proves(NATIVE, &salt, "secret", &native));
-        assert!(!proves(NATIVE, &salt, "other", &native));
-        assert!(!proves(NATIVE, &salt, "secret", &[]));
-        assert!(proves(NATIVE, &salt, "", &[]));
-        assert!(!proves(NATIVE, &salt, "", &native));
-    }
 
     #[test]
     fn parameters_are_put_in_place_and_cannot_break_out() {

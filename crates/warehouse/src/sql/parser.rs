@@ -11,6 +11,7 @@ use super::lexer::{Cursor, Lexeme, StarRocksDialect, split_angles, statements};
 use super::statement::*;
 use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
+use crate::users::statement::{self as users, UserStatement};
 
 /// Prefix of the custom type name that stands for a StarRocks type in a CAST.
 pub const TYPE_PREFIX: &str = "__type_";
@@ -377,8 +378,8 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             Ok(Statement::Prepare { name, sql })
         }
         "EXECUTE" if c.is_word(1, "AS") => {
-            c.rest();
-            Ok(Statement::Unsupported("EXECUTE AS".into()))
+            c.at += 1;
+            users::execute_as(c).map(user)
         }
         "EXECUTE" => {
             c.at += 1;
@@ -422,10 +423,7 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
             c.rest();
             Ok(Statement::Unsupported("materialized views and external catalogs".into()))
         }
-        "GRANT" | "REVOKE" => {
-            c.rest();
-            Ok(Statement::Unsupported("users, roles and privileges".into()))
-        }
+        "GRANT" | "REVOKE" => users::grant(c).map(user),
         "SUBMIT" => {
             let text = c.rest().to_string();
             Ok(Statement::SubmitTask(text))
@@ -437,6 +435,10 @@ fn statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
         }
         _ => Err(c.unexpected("a statement")),
     }
+}
+
+fn user(s: UserStatement) -> Statement {
+    Statement::User(Box::new(s))
 }
 
 /// `WITH … UPDATE/DELETE/INSERT`.
@@ -498,6 +500,9 @@ fn create(c: &mut Cursor<'_>) -> SqlResult<Statement> {
         let query = c.rest().to_string();
         return Ok(Statement::CreateView { name, columns, query, or_replace, if_not_exists, comment });
     }
+    if let Some(s) = users::create(c)? {
+        return Ok(user(s));
+    }
     let temporary = c.eat(&["TEMPORARY"]);
     let external = c.eat(&["EXTERNAL"]);
     if c.eat(&["TABLE"]) {
@@ -545,6 +550,9 @@ fn drop_statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
         let if_exists = c.eat(&["IF", "EXISTS"]);
         return Ok(Statement::DropView { name: c.name()?, if_exists });
     }
+    if let Some(s) = users::drop(c)? {
+        return Ok(user(s));
+    }
     let temporary = c.eat(&["TEMPORARY"]);
     if c.eat(&["TABLE"]) {
         let if_exists = c.eat(&["IF", "EXISTS"]);
@@ -582,6 +590,9 @@ fn alter(c: &mut Cursor<'_>) -> SqlResult<Statement> {
         c.expect(&["AS"])?;
         let query = c.rest().to_string();
         return Ok(Statement::AlterView { name, columns, query });
+    }
+    if let Some(s) = users::alter(c)? {
+        return Ok(user(s));
     }
     if c.looking_at(&["DATABASE"]) || c.looking_at(&["SYSTEM"]) {
         c.rest();
@@ -762,13 +773,13 @@ fn delete(c: &mut Cursor<'_>, with: Option<ast::With>) -> SqlResult<Statement> {
 
 fn set(c: &mut Cursor<'_>) -> SqlResult<Statement> {
     c.at += 1;
+    if let Some(s) = users::set(c)? {
+        return Ok(user(s));
+    }
     if c.eat(&["NAMES"])
         || c.eat(&["CHARACTER", "SET"])
         || c.eat(&["CHARSET"])
-        || c.looking_at(&["PASSWORD"])
         || c.looking_at(&["PROPERTY"])
-        || c.looking_at(&["ROLE"])
-        || c.looking_at(&["DEFAULT"])
         || c.looking_at(&["WAREHOUSE"])
     {
         c.rest();
@@ -828,6 +839,9 @@ fn show(c: &mut Cursor<'_>) -> SqlResult<Statement> {
     c.at += 1;
     for scope in ["GLOBAL", "SESSION", "LOCAL"] {
         c.eat(&[scope]);
+    }
+    if let Some(s) = users::show(c)? {
+        return Ok(user(s));
     }
     let mut show = Show {
         what: String::new(),

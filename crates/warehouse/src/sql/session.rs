@@ -16,6 +16,7 @@ use super::{ddl, dml, information_schema, show};
 use crate::core::{Core, time_constant};
 use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
+use crate::users::{self, Identity};
 use crate::value::Value;
 
 /// What `select version()` and the greeting say.
@@ -41,6 +42,8 @@ pub struct Session {
     pub core: Arc<Core>,
     pub database: Option<String>,
     pub user: String,
+    /// Who the session acts for.
+    pub identity: Identity,
     pub variables: HashMap<String, Value>,
     pub user_variables: HashMap<String, UserVariable>,
     /// BEGIN … COMMIT: the transaction's id.
@@ -79,6 +82,7 @@ pub struct SessionFacts {
     user_variables: HashMap<String, UserVariable>,
     database: Option<String>,
     user: String,
+    roles: Vec<String>,
     id: u64,
     now_ms: i64,
     last_query_id: String,
@@ -101,13 +105,14 @@ impl Facts for SessionFacts {
     fn constant(&self, function: &str, args: &[ast::Expr]) -> Option<ast::Expr> {
         let v = match function {
             "database" | "schema" => self.database.clone().map_or(Value::Null, Value::Text),
-            "user" | "current_user" | "session_user" => Value::Text(format!("'{}'@'%'", self.user)),
+            "user" | "current_user" | "session_user" => Value::Text(self.user.clone()),
             "connection_id" => Value::Int(i128::from(self.id)),
             "session_id" => Value::Text(session_uuid(self.id)),
             "version" => Value::text(MYSQL_VERSION),
             "current_version" => Value::text(STARROCKS_VERSION),
             "catalog" => Value::text("default_catalog"),
-            "current_role" => Value::text("root"),
+            "current_role" if self.roles.is_empty() => Value::text("NONE"),
+            "current_role" => Value::Text(self.roles.join(", ")),
             "current_warehouse" => Value::text("default_warehouse"),
             "last_query_id" => Value::Text(self.last_query_id.clone()),
             _ => {
@@ -181,13 +186,16 @@ fn default_variable(name: &str) -> Option<Value> {
 }
 
 impl Session {
-    pub fn new(core: Arc<Core>, user: &str) -> Session {
+    /// A session of the warehouse itself, until it acts for somebody.
+    pub fn new(core: Arc<Core>) -> Session {
         let core_globals = core.globals.read().clone();
+        let user = core.user.clone();
         Session {
             id: core.next_session(),
             core,
             database: None,
-            user: user.to_string(),
+            identity: Identity::internal(&user),
+            user,
             variables: core_globals,
             user_variables: HashMap::new(),
             transaction: None,
@@ -196,6 +204,12 @@ impl Session {
             last_query_id: uuid::Uuid::new_v4().to_string(),
             deadline: None,
         }
+    }
+
+    /// From now on the session is this user's.
+    pub fn act_for(&mut self, identity: Identity) {
+        self.user.clone_from(&identity.name.name);
+        self.identity = identity;
     }
 
     /// COM_RESET_CONNECTION: everything but the connection itself.
@@ -214,7 +228,8 @@ impl Session {
             variables: self.variables.clone(),
             user_variables: self.user_variables.clone(),
             database: self.database.clone(),
-            user: self.user.clone(),
+            user: self.identity.name.to_string(),
+            roles: self.core.users.roles(&self.identity),
             id: self.id,
             now_ms: self.core.store.now_ms(),
             last_query_id: self.last_query_id.clone(),
@@ -434,6 +449,7 @@ impl Session {
     }
 
     async fn dispatch(&mut self, statement: Statement, text: &str, params: Vec<Value>) -> SqlResult<Outcome> {
+        users::needs::check(self, &statement)?;
         match statement {
             Statement::Query(q) => {
                 self.check_untouched(&q)?;
@@ -583,6 +599,7 @@ impl Session {
                 }
                 Ok(Outcome::ok())
             }
+            Statement::User(s) => users::run::run(self, *s),
             Statement::Nothing => Ok(Outcome::ok()),
             Statement::SubmitTask(text) => {
                 let tables = self.core.store.temporary_tables(Some(self.id));
@@ -631,6 +648,7 @@ impl Session {
         {
             return Err(SqlError::unknown_database(name));
         }
+        users::needs::check_database(self, name)?;
         self.database = Some(name.to_string());
         Ok(())
     }

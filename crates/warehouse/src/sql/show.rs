@@ -895,10 +895,6 @@ pub fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
             ],
             &[],
         ),
-        "GRANTS" => QueryResult::texts(
-            &["UserIdentity", "Catalog", "Grants"],
-            &[vec![t(format!("'{}'@'%'", session.user)), Value::Null, t("GRANT 'root' TO 'root'@'%'")]],
-        ),
         "PROCEDURE STATUS"
         | "FUNCTION STATUS"
         | "FUNCTIONS"
@@ -914,9 +910,7 @@ pub fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
         | "LOAD"
         | "LOAD WARNINGS"
         | "ROUTINE LOAD"
-        | "DELETE"
-        | "USERS"
-        | "ROLES" => QueryResult::texts(&["Name"], &[]),
+        | "DELETE" => QueryResult::texts(&["Name"], &[]),
         "TRANSACTION" => QueryResult::texts(&["TransactionId"], &[]),
         "PROC" => proc(session, show.like.as_deref().unwrap_or_default())?,
         other => return Err(SqlError::unsupported(format!("SHOW {other}"))),

@@ -5,6 +5,7 @@ use sqlparser::ast;
 
 use crate::catalog::{ColumnDef, Distribution, PartitionBy, PartitionRange, TableModel};
 use crate::types::SqlType;
+use crate::users::statement::UserStatement;
 
 /// `catalog.database.table`, as written.
 pub type Name = Vec<String>;
@@ -100,6 +101,8 @@ pub enum Statement {
     },
     /// ADMIN SET FRONTEND CONFIG
     SetFrontendConfig(Vec<(String, String)>),
+    /// About users, roles and privileges.
+    User(Box<UserStatement>),
     /// Accepted without an effect (ANALYZE, SYNC, KILL …).
     Nothing,
     /// SUBMIT TASK: refused, by what it is about.
