@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use starweir_testkit::{Kafka, Server, free_port, wait_until};
 
-use crate::binary;
 use crate::chaos::produce;
+use crate::{binary, mysql_table};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -22,14 +22,14 @@ pub struct Args {
 }
 
 /// A warehouse that the checks of one kind share.
-struct Place {
-    binary: PathBuf,
-    folder: PathBuf,
-    mysql: u16,
-    http: u16,
+pub struct Place {
+    pub binary: PathBuf,
+    pub folder: PathBuf,
+    pub mysql: u16,
+    pub http: u16,
 }
 
-enum Outcome {
+pub enum Outcome {
     Passed,
     Skipped(String),
 }
@@ -43,6 +43,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("examples of the client crate", client_examples),
     ("the MySQL guide's pipeline on a real MariaDB, changed while it runs", from_mysql),
     ("a damaged table read again while its source changes (MariaDB)", resync),
+    ("mysql-cdc on a real MariaDB that changes while the script is killed", mysql_table::check),
     ("the README's script against real Kafka and a warehouse over the wire, by two --sets", two_sets),
     ("real Java connector, V1", |p| java_connector(p, "V1", "at-least-once")),
     ("real Java connector, V2", |p| java_connector(p, "V2", "at-least-once")),
@@ -89,7 +90,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
 }
 
 /// Runs a command; its output, or what it said when it failed.
-fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let done = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?} could not be started"))?;
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     if !done.status.success() {
@@ -114,7 +115,8 @@ fn expect(text: &str, parts: &[&str]) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-fn mariadb(place: &Place, sql: &str) -> Result<String> {
+/// Asks the warehouse by MariaDB's client; a line of names, then the rows.
+pub fn mariadb(place: &Place, sql: &str) -> Result<String> {
     let mut command = Command::new("mariadb");
     command.args([
         "--no-defaults",
@@ -322,8 +324,8 @@ fn from_mysql(place: &Place) -> Result<Outcome> {
     with_mariadb(place, "from-mysql", |port| follow_mysql(place, port))
 }
 
-/// Runs a check beside a MariaDB of its own.
-fn with_mariadb(place: &Place, name: &str, check: impl FnOnce(u16) -> Result<()>) -> Result<Outcome> {
+/// Runs a check beside a MariaDB of its own, in a folder of this name.
+pub fn with_mariadb(place: &Place, name: &str, check: impl FnOnce(u16) -> Result<()>) -> Result<Outcome> {
     if Command::new("mariadbd").arg("--version").output().is_err() && !Path::new("/usr/sbin/mariadbd").is_file() {
         return Ok(Outcome::Skipped("no MariaDB server (Debian: mariadb-server)".into()));
     }

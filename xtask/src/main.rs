@@ -7,6 +7,7 @@ mod conformance;
 mod docs;
 mod lane;
 mod links;
+mod mysql_table;
 mod services;
 
 use std::process::ExitCode;

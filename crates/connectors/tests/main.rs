@@ -3,3 +3,4 @@
 mod kafka;
 mod mysql;
 mod postgres;
+mod scripts;

@@ -251,6 +251,7 @@ impl Builder<'_> {
                     .with_primary_key(key.unwrap_or_default())
             }
         };
+        self.check_upsert_keys(insert, &routes, &schema, keep.as_deref());
         let given = plain(&options);
         let request = SinkRequest {
             table: &table.path.name,
@@ -286,6 +287,42 @@ impl Builder<'_> {
             Err(errors) => self.option_errors(errors, &options, table),
         }
         self.plans.push(insert.fingerprint());
+    }
+
+    /// Changes that come without their old rows find their row in the target by a key that the source's key decides:
+    /// with another one, the old row would stay.
+    fn check_upsert_keys(
+        &mut self,
+        insert: &starweir_sql::Insert,
+        routes: &[(usize, &Branch)],
+        schema: &Schema,
+        keep: Option<&[usize]>,
+    ) {
+        for (source, branch) in routes {
+            let Input::Scan(scan) = &branch.input else { continue };
+            if self.changelog(*source) != Changelog::Upsert {
+                continue;
+            }
+            let key = scan.table.physical_schema().primary_key;
+            let is_key = |at: &usize| matches!(scan.columns.get(*at), Some(ScanColumn::Physical(physical)) if key.contains(physical));
+            for &column in &schema.primary_key {
+                let result = keep.map_or(column, |keep| keep[column]);
+                if branch.chain.inputs_of(result).iter().all(is_key) {
+                    continue;
+                }
+                let (from, to) = (&scan.table.path.name, &insert.target.path.name);
+                let name = &schema.columns[column].name;
+                self.diagnostics.push(
+                    Diagnostic::at(
+                        insert.span.clone(),
+                        format!("column '{name}' of the primary key of {to} does not come from the primary key of {from} alone"),
+                    )
+                    .with_hint(format!(
+                        "changes of {from} come without their old rows, so the row that '{name}' had before would stay; use 'changelog-mode' = 'all'"
+                    )),
+                );
+            }
+        }
     }
 
     fn select(&mut self, query: &Query, show: SelectRows) {

@@ -128,6 +128,19 @@ impl Chain {
         self.steps.iter().any(|s| matches!(s, Step::Watermark(_)))
     }
 
+    /// The input's columns that a column of the result is computed from.
+    pub fn inputs_of(&self, column: usize) -> BTreeSet<usize> {
+        let mut from = BTreeSet::from([column]);
+        for step in self.steps.iter().rev() {
+            if let Step::Project { exprs, .. } = step {
+                let mut before = BTreeSet::new();
+                from.iter().filter_map(|at| exprs.get(*at)).for_each(|expr| expr.used_columns(&mut before));
+                from = before;
+            }
+        }
+        from
+    }
+
     /// True when a row may become several.
     pub fn has_unnest(&self) -> bool {
         self.steps.iter().any(|s| matches!(s, Step::Unnest(_)))

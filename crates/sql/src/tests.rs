@@ -176,6 +176,48 @@ fn a_null_for_a_not_null_column_stops_the_job_or_drops_the_row() {
 }
 
 #[test]
+fn upserts_that_a_filter_leaves_out_are_deletes_and_deletes_may_lack_all_but_the_key() {
+    use RowKind::{Delete as D, Insert as I, UpdateAfter as A};
+    let script = "CREATE TABLE s (id BIGINT, name STRING) WITH ('connector'='x');
+        CREATE TABLE t (id BIGINT, name STRING NOT NULL, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector'='y');";
+    let insert = |sql: &str| inserts(last(&mut session(script), sql).unwrap()).remove(0);
+    let rows = |kinds: &[RowKind], names: Vec<Option<&str>>| {
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..names.len() as i64));
+        let batch = RecordBatch::try_from_iter_with_nullable([
+            ("id", ids, true),
+            ("name", Arc::new(StringArray::from(names)) as ArrayRef, true),
+        ]);
+        ChangeBatch::new(batch.unwrap(), RowKinds::from_vec(kinds.to_vec()))
+    };
+    let filtered = insert("INSERT INTO t SELECT id, name FROM s WHERE name <> 'x'").query.branches[0].chain.clone();
+    let out = filtered
+        .of_upserts()
+        .apply(&EvalContext::default(), rows(&[I, A, A, D], vec![Some("a"), Some("b"), Some("x"), None]))
+        .unwrap();
+    assert_eq!(out.kinds, RowKinds::Each(vec![I, A, D, D]));
+    assert_eq!(out.rows(), 4);
+
+    let chain = insert("INSERT INTO t SELECT id, name FROM s").query.branches[0].chain.clone().of_upserts();
+    assert!(chain.apply(&EvalContext::default(), rows(&[D], vec![None])).is_ok());
+    assert!(chain.apply(&EvalContext::default(), rows(&[A], vec![None])).is_err());
+}
+
+#[test]
+fn a_result_column_knows_the_columns_it_is_made_of() {
+    let mut session = session(ORDERS);
+    let query =
+        select(&mut session, "SELECT id + 1, amount, name || CAST(id AS STRING), 1 FROM (SELECT * FROM orders)");
+    let Input::Scan(scan) = &query.branches[0].input else { panic!("a scan") };
+    let names = |column: usize| {
+        let from = query.branches[0].chain.inputs_of(column);
+        let mut names: Vec<_> = from.into_iter().map(|i| scan.schema.columns[i].name.as_str()).collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    assert_eq!((0..4).map(names).collect::<Vec<_>>(), ["id", "amount", "id name", ""]);
+}
+
+#[test]
 fn mistakes_underline_the_word_and_name_the_nearest_known_one() {
     for (sql, word, hint) in [
         ("SELECT nmae FROM orders", "nmae", Some("did you mean 'name'?")),

@@ -98,17 +98,15 @@ pub(crate) fn check_chunk_key(request: &SourceRequest<'_>, chunk_key: Option<&st
 
 /// The zone of `server-time-zone`, or the session's.
 pub(crate) fn server_zone(request: &SourceRequest<'_>, given: Option<&str>, errors: &mut Vec<OptionError>) -> Zone {
-    match Zone::parse(given.unwrap_or(request.zone)) {
-        Some(zone) => zone,
-        None => {
-            errors.push(OptionError {
-                option: "server-time-zone".into(),
-                message: format!("option 'server-time-zone' is '{}', which is no time zone", given.unwrap_or_default()),
-                hint: Some("zones are written Europe/Berlin, UTC or +08:00".into()),
-            });
-            Zone::Fixed(0)
-        }
-    }
+    let Some(text) = given else { return Zone::parse(request.zone).unwrap_or(Zone::Fixed(0)) };
+    Zone::parse(text).unwrap_or_else(|| {
+        errors.push(OptionError {
+            option: "server-time-zone".into(),
+            message: format!("option 'server-time-zone' is '{text}', which is no time zone"),
+            hint: Some("zones are written Europe/Berlin, UTC or +08:00".into()),
+        });
+        Zone::Fixed(0)
+    })
 }
 
 /// A number that differs from table to table and from run to run.

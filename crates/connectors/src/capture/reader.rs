@@ -206,6 +206,12 @@ impl Reader for CaptureReader {
         self.at_boundary && self.ready.is_empty()
     }
 
+    /// Bytes of the server's log, where it says.
+    fn lag(&self) -> Vec<(SplitId, u64)> {
+        let bytes = self.capture.as_ref().and_then(|capture| capture.lag().bytes);
+        bytes.map(|bytes| (split(), bytes)).into_iter().collect()
+    }
+
     fn capture(&self) -> Option<CaptureStatus> {
         let capture = self.capture.as_ref()?;
         Some(CaptureStatus { lag: capture.lag(), tables: capture.progress() })

@@ -69,6 +69,20 @@ impl Server {
         conn
     }
 
+    /// The options that reach the server.
+    pub fn login(&self) -> Vec<(String, String)> {
+        let options = Opts::from_url(&self.url).unwrap();
+        [
+            ("hostname", options.ip_or_hostname().to_owned()),
+            ("port", options.tcp_port().to_string()),
+            ("username", options.user().unwrap().to_owned()),
+            ("password", options.pass().unwrap().to_owned()),
+            ("server-id", "5400-65000".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+
     pub fn source(&self, tables: &str, more: &[(&str, &str)]) -> Arc<dyn CdcSource> {
         static SEED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let seed = SEED.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + u64::from(std::process::id());

@@ -5,5 +5,6 @@ mod ddl;
 mod harness;
 mod modes;
 mod race;
+mod table;
 mod types;
 mod writers;

@@ -67,6 +67,22 @@ impl Database {
         self.client.batch_execute(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
     }
 
+    /// The options of a script that reach the database.
+    pub fn login(&self) -> Vec<(String, String)> {
+        let tokio_postgres::config::Host::Tcp(host) = &self.config.get_hosts()[0] else { panic!("not TCP") };
+        let password = String::from_utf8(self.config.get_password().unwrap().to_vec()).unwrap();
+        [
+            ("hostname", host.clone()),
+            ("port", self.config.get_ports().first().copied().unwrap_or(5432).to_string()),
+            ("username", self.config.get_user().unwrap().to_owned()),
+            ("password", password),
+            ("database-name", self.name.clone()),
+            ("slot.name", self.name.clone()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+
     pub fn source(&self, more: &[(&str, &str)]) -> Arc<dyn CdcSource> {
         let tokio_postgres::config::Host::Tcp(host) = &self.config.get_hosts()[0] else { panic!("not TCP") };
         let port = self.config.get_ports().first().copied().unwrap_or(5432).to_string();
