@@ -72,6 +72,16 @@ pub fn fits_precision(value: i256, precision: u8) -> bool {
     value < bound && value > bound.wrapping_neg()
 }
 
+/// Whether an unscaled value fits into the integers that a decimal of this precision is computed with: 64, 128 or 256
+/// bits. Only what is written into a column has to keep to the precision itself.
+pub fn fits_storage(value: i256, precision: u8) -> bool {
+    match precision {
+        0..=18 => value.to_i128().is_some_and(|v| i64::try_from(v).is_ok()),
+        19..=38 => value.to_i128().is_some(),
+        _ => true,
+    }
+}
+
 pub fn decimal_text(value: i256, scale: u8) -> String {
     let negative = value < i256::ZERO;
     let mut digits = value.to_string();
@@ -140,8 +150,23 @@ pub fn parse_decimal(text: &str) -> Option<(i256, u8)> {
     Some((if negative { value.wrapping_neg() } else { value }, scale as u8))
 }
 
+/// A floating number near by, in StarRocks' steps: the integer is rounded first (of more than 128 bits each half), then
+/// divided.
 pub fn decimal_to_f64(value: i256, scale: u8) -> f64 {
-    decimal_text(value, scale).parse().unwrap_or(f64::NAN)
+    let rounded = match value.to_i128() {
+        Some(v) => v as f64,
+        None => {
+            let (low, high) = value.to_parts();
+            high as f64 * 2f64.powi(128) + low as f64
+        }
+    };
+    rounded / 10f64.powi(i32::from(scale))
+}
+
+/// A floating number as a decimal of more than 38 digits: multiplied as a floating number, then rounded.
+fn wide_decimal_of(v: f64, scale: u8) -> Option<i256> {
+    let scaled = (v * 10f64.powi(i32::from(scale))).round();
+    if !scaled.is_finite() { None } else { i256::from_string(&format!("{scaled:.0}")) }
 }
 
 /// The shortest text that reads back as this number: `1`, `0.1`, `1e+20`.
@@ -676,6 +701,9 @@ impl Value {
                 other => other.as_f64().map(Value::Double),
             },
             SqlType::Decimal(p, s) => {
+                if let (Value::Float(_) | Value::Double(_), 39..) = (self, *p) {
+                    return wide_decimal_of(self.as_f64()?, *s).map(|v| Value::Decimal(v, *s));
+                }
                 let (v, scale) = match self {
                     Value::Decimal(v, scale) => (*v, *scale),
                     Value::Bool(b) => (i256::from_i128(i128::from(*b)), 0),
@@ -688,7 +716,7 @@ impl Value {
                     _ => return None,
                 };
                 let v = rescale(v, scale, *s)?;
-                fits_precision(v, *p).then_some(Value::Decimal(v, *s))
+                fits_storage(v, *p).then_some(Value::Decimal(v, *s))
             }
             SqlType::Char(n) | SqlType::Varchar(n) => {
                 let mut text = match self {
@@ -915,7 +943,9 @@ mod tests {
         };
         check("1.005", SqlType::Decimal(10, 2), Some("1.01"));
         check("-1.005", SqlType::Decimal(10, 2), Some("-1.01"));
-        check("123456789.12", SqlType::Decimal(5, 2), None);
+        // A cast is held to the integers below, not to the precision.
+        check("123456789.12", SqlType::Decimal(5, 2), Some("123456789.12"));
+        check("92233720368547758.08", SqlType::Decimal(5, 2), None);
         check("1e3", SqlType::Decimal(10, 2), Some("1000.00"));
         check("x", SqlType::Decimal(10, 2), None);
         check("12.7", SqlType::Int, Some("12"));

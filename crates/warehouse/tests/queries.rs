@@ -75,6 +75,46 @@ async fn queries_answer_as_starrocks_does() {
     check("SELECT approx_top_k(s, 1) FROM d.t", "[{\"item\":\"x\",\"count\":2}]").await;
     check("SELECT min_n(k, 2), percentile_disc(k, 0.5) FROM d.t", "[1,2] 2").await;
     check("SELECT parse_json('{\"a\":null}')->'a', parse_json('{\"a\":null}')->'a' IS NULL", "null 1").await;
+    // Decimals: casts are held to the integers below, sums of digits beyond 38 meet as DOUBLE, quotients are rounded once.
+    check(
+        "SELECT cast(9223372036854775807 AS DECIMAL(9, 0)), cast(9223372036854775807 AS DECIMAL(9, 1))",
+        "9223372036854775807 NULL",
+    )
+    .await;
+    check("SELECT cast(cast(1e9 AS DOUBLE) AS DECIMAL(50, 15))", "999999999.999999983222784").await;
+    check("SELECT coalesce(cast(1 AS DECIMAL(50, 15)), 0.000000000000000)", "1").await;
+    check(
+        "SELECT 7237005577332262213973186563042994240829374041602535252466099000494570602496 + 0",
+        "7237005577332262213973186563042994240829374041602535252466099000494570602496",
+    )
+    .await;
+    check(
+        "SELECT cast(2 AS DECIMAL(10, 2)) / cast(3 AS DECIMAL(10, 2)), cast(-2 AS DECIMAL(10, 2)) / 3",
+        "0.66666667 -0.66666667",
+    )
+    .await;
+    check(
+        "SELECT cast(1 AS DECIMAL(76, 40)) * cast(1 AS DECIMAL(76, 40))",
+        "ERROR Return scale(80) exceeds maximum value(76), please cast decimal type to low-precision one",
+    )
+    .await;
+    check("SET decimal_overflow_to_double = true; SELECT 12345678901234567890123456.123456 * 98765432109876543210987654.876543", "1.2193263113702181e+51").await;
+    check("SET decimal_overflow_to_double = true; SELECT cast(2 AS DECIMAL(30, 1)) * cast(3 AS DECIMAL(30, 1))", "6")
+        .await;
+    // Series as arrays.
+    check("SELECT array_generate(3), array_generate(3, 1), array_generate(1, 6, 2)", "[1,2,3] [3,2,1] [1,3,5]").await;
+    check(
+        "SELECT array_generate('2024-01-31', '2024-03-31', INTERVAL 1 MONTH)",
+        "[\"2024-01-31 00:00:00\",\"2024-02-29 00:00:00\",\"2024-03-31 00:00:00\"]",
+    )
+    .await;
+    check("SELECT array_generate(DATE '2024-01-02', DATE '2024-01-01', INTERVAL 1 DAY), array_generate('2024-01-01', 'x', 1)", "[\"2024-01-02\",\"2024-01-01\"] NULL").await;
+    check("SELECT array_generate('2024-01-01', '2024-01-02', INTERVAL -1 DAY)", "ERROR from line 1, column 7 to line 1, column 65. Detail message: array_generate requires step parameter must be non-negative").await;
+    check("SELECT array_repeat(NULL, 2), array_repeat(1, NULL)", "[null,null] NULL").await;
+    // Names nobody knows, and columns that are not grouped.
+    check("SELECT no_such(1, 'a')", "ERROR from line 1, column 7 to line 1, column 21. Detail message: No matching function with signature: no_such(tinyint(4), varchar)").await;
+    check("USE d; SELECT count(*) FROM t ORDER BY k", "ERROR at line 1, column 32. Detail message: '`d`.`t`.`k`' must be an aggregate expression or appear in GROUP BY clause").await;
+    check("SELECT json_set('{\"a\": 1}', '$.a', parse_json('null'))", "{\"a\": \"null\"}").await;
     // Variables keep their types.
     check("SET @v = [1, 2]; SELECT array_length(@v), @v[2]", "2 2").await;
     w.shutdown().await.unwrap();

@@ -220,11 +220,24 @@ fn convert(v: Value, column: &ColumnDef, strict: bool) -> SqlResult<Value> {
             }
             Ok(Value::Text(text))
         }
-        (t, v) => match v.cast(t) {
+        // A number as written is the nearest floating number there is.
+        (SqlType::Double, Value::Decimal(n, scale)) => {
+            Ok(Value::Text(crate::value::decimal_text(*n, *scale)).cast(&SqlType::Double).unwrap_or(Value::Null))
+        }
+        (t, v) => match v.cast(t).filter(|v| is_precise(v, t)) {
             Some(v) => Ok(v),
+            None if matches!(t, SqlType::Decimal(39.., _)) && v.as_f64().is_some() => Ok(Value::Null),
             None if strict => Err(out_of_range()),
             None => Ok(Value::Null),
         },
+    }
+}
+
+/// Whether a value keeps to the precision of a decimal column. Nobody looks at that of more than 38 digits.
+fn is_precise(v: &Value, t: &SqlType) -> bool {
+    match (v, t) {
+        (Value::Decimal(v, _), SqlType::Decimal(p @ 0..=38, _)) => crate::value::fits_precision(*v, *p),
+        _ => true,
     }
 }
 
@@ -284,6 +297,11 @@ fn query_columns(
                     values.push(convert(Value::get(array, from, row), column, strict)?);
                 }
                 Value::array(&values, &column.sql_type)
+            }
+            t @ SqlType::Decimal(..) if from != t => {
+                let values: SqlResult<Vec<Value>> =
+                    (0..array.len()).map(|row| convert(Value::get(array, from, row), column, strict)).collect();
+                Value::array(&values?, t)
             }
             t => cast_array(array, from, t, strict).map_err(|_| {
                 SqlError::plain(format!(

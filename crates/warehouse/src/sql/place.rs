@@ -13,6 +13,24 @@ pub fn placed(e: SqlError, statement: &str) -> SqlError {
     }
 }
 
+/// The error about a column that is neither grouped nor aggregated, in StarRocks' words.
+pub fn ungrouped(e: SqlError, statement: &str, database: Option<&str>) -> SqlError {
+    const CLAUSE: &str = "must appear in the GROUP BY clause";
+    let Some(before) = e.message.split(CLAUSE).next().filter(|b| b.len() < e.message.len()) else { return e };
+    let Some(named) = before.trim_end().strip_suffix('"').and_then(|b| b.rsplit('"').next()) else { return e };
+    let mut parts: Vec<&str> = named.split('.').collect();
+    let column = parts.last().copied().unwrap_or_default();
+    let tokens = statements(statement).ok().and_then(|all| all.into_iter().next()).map(|s| s.1).unwrap_or_default();
+    let found = tokens.iter().rfind(|t| matches!(&t.token, Token::Word(w) if w.value.eq_ignore_ascii_case(column)));
+    let Some(at) = found else { return e };
+    if let (2, Some(database)) = (parts.len(), database) {
+        parts.insert(0, database);
+    }
+    let shown: Vec<String> = parts.iter().map(|p| format!("`{p}`")).collect();
+    SqlError::analysis(format!("'{}' must be an aggregate expression or appear in GROUP BY clause", shown.join(".")))
+        .within(format!("at {}", self::shown(statement, at.start)))
+}
+
 /// `from line 1, column 7 to line 1, column 9`
 pub fn span(statement: &str, from: usize, to: usize) -> String {
     format!("from {} to {}", shown(statement, from), shown(statement, to))

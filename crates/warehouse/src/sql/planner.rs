@@ -588,6 +588,11 @@ fn comparison_type(a: &SqlType, b: &SqlType) -> Option<SqlType> {
                 _ => Double,
             })
         }
+        // Compared exactly, whatever the number of digits.
+        (Decimal(p, s), Decimal(q, t)) => {
+            let whole = (p - s).max(q - t);
+            Some(Decimal((whole + (*s).max(*t)).min(76), (*s).max(*t)))
+        }
         (x, y) if x.is_numeric() && y.is_numeric() => Some(functions::common_two(x, y)),
         (x, y) if x.is_nested() && y.is_nested() => Some(functions::common_two(x, y)),
         _ => None,

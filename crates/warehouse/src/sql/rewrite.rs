@@ -60,6 +60,12 @@ pub fn text(s: impl Into<String>) -> Expr {
     Expr::value(Value::SingleQuotedString(s.into()))
 }
 
+/// Digits of a number as written, without leading zeros.
+fn digits(number: &str) -> usize {
+    let significant = number.trim_start_matches('0');
+    significant.bytes().filter(u8::is_ascii_digit).count()
+}
+
 pub fn number(n: impl ToString) -> Expr {
     Expr::value(Value::Number(n.to_string(), false))
 }
@@ -194,6 +200,15 @@ impl VisitorMut for Rewriter<'_> {
                         }
                         Some(call(&name, args))
                     }
+                    "array_generate" => match args.get(2) {
+                        Some(Expr::Interval(i)) => {
+                            let (n, unit) = interval_parts(i);
+                            args.truncate(2);
+                            args.extend([n, unit]);
+                            Some(call("array_generate", args))
+                        }
+                        _ => None,
+                    },
                     "date_add" | "adddate" | "date_sub" | "subdate" | "days_add" | "days_sub" => match args.get(1) {
                         Some(Expr::Interval(i)) => {
                             let (n, unit) = interval_parts(i);
@@ -408,6 +423,11 @@ impl Rewriter<'_> {
                 Value::Number(n, _) => {
                     if n.contains(['e', 'E']) {
                         Some(cast(text(n.clone()), &SqlType::Double))
+                    } else if digits(n) > 76 {
+                        // More digits than a decimal has.
+                        Some(cast(text(n.clone()), &SqlType::Double))
+                    } else if !n.contains('.') && n.parse::<i128>().is_err() {
+                        Some(cast(text(n.clone()), &SqlType::Decimal(digits(n).max(1) as u8, 0)))
                     } else if !n.contains('.') && n.parse::<i64>().is_err() {
                         Some(cast(text(n.clone()), &SqlType::LargeInt))
                     } else if n.starts_with('.') {
@@ -478,6 +498,26 @@ impl Rewriter<'_> {
                     }
                     BinaryOperator::Spaceship => Some(Expr::IsNotDistinctFrom(Box::new(l), Box::new(r))),
                     BinaryOperator::HashArrow | BinaryOperator::Arrow => Some(call("json_query", vec![l, r])),
+                    BinaryOperator::Multiply
+                        if self.facts.variable("decimal_overflow_to_double", false).as_bool() == Some(true) =>
+                    {
+                        // Numbers as written are multiplied exactly before they become one floating number.
+                        let exact = |e: &Expr| match e {
+                            Expr::Value(v) => match &v.value {
+                                Value::Number(n, _) if n.contains('.') => Some(n.clone()),
+                                _ => None,
+                            },
+                            _ => None,
+                        };
+                        let most = |n: usize, m: usize| if n > 38 || m > 38 { 76 } else { 38 };
+                        match (exact(&l), exact(&r)) {
+                            (Some(a), Some(b)) if digits(&a) + digits(&b) > most(digits(&a), digits(&b)) => {
+                                let double = |n: String| cast(text(n), &SqlType::Double);
+                                Some(call("multiply", vec![double(a), double(b)]))
+                            }
+                            _ => Some(call("__multiply_or_double", vec![l, r])),
+                        }
+                    }
                     BinaryOperator::MyIntegerDivide => Some(call("int_divide", vec![l, r])),
                     BinaryOperator::Custom(c) if c == "&&" => {
                         *op = BinaryOperator::And;

@@ -375,7 +375,8 @@ impl Session {
                 Ok(s) => self.guarded(s, &text, params.clone()).await,
                 Err(e) => Err(e),
             };
-            let result = result.map_err(|e| super::place::placed(e, &text));
+            let result = result
+                .map_err(|e| super::place::placed(super::place::ungrouped(e, &text, self.database.as_deref()), &text));
             let failed = result.is_err();
             out.push(result);
             if failed {

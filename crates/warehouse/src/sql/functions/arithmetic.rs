@@ -6,7 +6,7 @@ use arrow::datatypes::{Float64Type, Int64Type, i256};
 use super::{Args, Function, bigint, common_two, double, lenient, same, strict, string};
 use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
-use crate::value::{Value, fits_precision, rescale};
+use crate::value::{Value, fits_storage, rescale};
 
 /// Text, dates and JSON take part in arithmetic as DOUBLE.
 fn numeric(t: &SqlType) -> SqlType {
@@ -99,9 +99,21 @@ fn multiply_type(a: &Args<'_>) -> SqlResult<SqlType> {
         if scale <= top {
             return Ok(SqlType::Decimal((p + q).min(top), scale));
         }
-        return Ok(SqlType::Double);
+        return Err(SqlError::analysis(format!(
+            "Return scale({scale}) exceeds maximum value({top}), please cast decimal type to low-precision one"
+        )));
     }
     Ok(widen(common_two(&x, &y)))
+}
+
+/// With `decimal_overflow_to_double`, a product that needs more digits than there are is a DOUBLE.
+fn multiply_or_double_type(a: &Args<'_>) -> SqlResult<SqlType> {
+    if let (SqlType::Decimal(p, _), SqlType::Decimal(q, _)) = two(a)?
+        && p + q > most(p, q)
+    {
+        return Ok(SqlType::Double);
+    }
+    multiply_type(a)
 }
 
 fn divide_type(a: &Args<'_>) -> SqlResult<SqlType> {
@@ -164,7 +176,7 @@ fn sum(v: &[Value], r: &SqlType, minus: bool) -> SqlResult<Value> {
             let (Some((a, sa)), Some((b, sb))) = (decimal_of(&v[0]), decimal_of(&v[1])) else { return Ok(Value::Null) };
             let (Some(a), Some(b)) = (rescale(a, sa, *s), rescale(b, sb, *s)) else { return Ok(Value::Null) };
             let out = if minus { a.checked_sub(b) } else { a.checked_add(b) };
-            Ok(out.filter(|o| fits_precision(*o, *p)).map_or(Value::Null, |o| Value::Decimal(o, *s)))
+            Ok(out.filter(|o| fits_storage(*o, *p)).map_or(Value::Null, |o| Value::Decimal(o, *s)))
         }
         _ => {
             let (Some(a), Some(b)) = (v[0].as_i128(), v[1].as_i128()) else { return Ok(Value::Null) };
@@ -182,7 +194,7 @@ fn multiply(v: &[Value], _: &[SqlType], r: &SqlType) -> SqlResult<Value> {
         SqlType::Decimal(p, s) => {
             let (Some((a, sa)), Some((b, sb))) = (decimal_of(&v[0]), decimal_of(&v[1])) else { return Ok(Value::Null) };
             let out = a.checked_mul(b).and_then(|o| rescale(o, sa + sb, *s));
-            Ok(out.filter(|o| fits_precision(*o, *p)).map_or(Value::Null, |o| Value::Decimal(o, *s)))
+            Ok(out.filter(|o| fits_storage(*o, *p)).map_or(Value::Null, |o| Value::Decimal(o, *s)))
         }
         _ => {
             let (Some(a), Some(b)) = (v[0].as_i128(), v[1].as_i128()) else { return Ok(Value::Null) };
@@ -191,21 +203,32 @@ fn multiply(v: &[Value], _: &[SqlType], r: &SqlType) -> SqlResult<Value> {
     }
 }
 
+/// A quotient rounded half away from zero.
+pub fn divide_rounded(a: i256, b: i256) -> Option<i256> {
+    let quotient = a.checked_div(b)?;
+    let rest = a.checked_rem(b)?;
+    let (rest, half) = (rest.wrapping_abs(), b.wrapping_abs());
+    if rest < half.wrapping_sub(rest) {
+        return Some(quotient);
+    }
+    let away = if (a < i256::ZERO) == (b < i256::ZERO) { i256::ONE } else { i256::MINUS_ONE };
+    quotient.checked_add(away)
+}
+
 fn divide(v: &[Value], _: &[SqlType], r: &SqlType) -> SqlResult<Value> {
     if let SqlType::Decimal(p, s) = r {
         let (Some((a, sa)), Some((b, sb))) = (decimal_of(&v[0]), decimal_of(&v[1])) else { return Ok(Value::Null) };
         if b == i256::ZERO {
             return Ok(Value::Null);
         }
-        // a·10^-sa / (b·10^-sb), with one digit more for rounding.
-        let up = i32::from(*s) + 1 + i32::from(sb) - i32::from(sa);
-        let quotient = if up >= 0 {
-            rescale(a, 0, up as u8).and_then(|a| a.checked_div(b))
+        // a·10^-sa / (b·10^-sb)
+        let up = i32::from(*s) + i32::from(sb) - i32::from(sa);
+        let out = if up >= 0 {
+            rescale(a, 0, up as u8).and_then(|a| divide_rounded(a, b))
         } else {
-            a.checked_div(b).and_then(|q| rescale(q, (-up) as u8, 0))
+            rescale(b, 0, (-up) as u8).and_then(|b| divide_rounded(a, b))
         };
-        let out = quotient.and_then(|q| rescale(q, s + 1, *s));
-        return Ok(out.filter(|o| fits_precision(*o, *p)).map_or(Value::Null, |o| Value::Decimal(o, *s)));
+        return Ok(out.filter(|o| fits_storage(*o, *p)).map_or(Value::Null, |o| Value::Decimal(o, *s)));
     }
     let (Some(a), Some(b)) = (v[0].as_f64(), v[1].as_f64()) else { return Ok(Value::Null) };
     Ok(if b == 0.0 { Value::Null } else { Value::Double(a / b) })
@@ -440,6 +463,7 @@ pub const FUNCTIONS: &[Function] = &[
         nulls: true,
         volatile: false,
     },
+    strict("__multiply_or_double", multiply_or_double_type, multiply),
     strict("divide", divide_type, divide),
     Function {
         name: "mod",

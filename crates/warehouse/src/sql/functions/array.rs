@@ -551,28 +551,14 @@ pub const FUNCTIONS: &[Function] = &[
         let parts: Vec<String> = items(&v[0]).iter().filter_map(|x| x.as_text().or_else(|| fill.clone())).collect();
         Ok(Value::Text(parts.join(&v[1].as_text().unwrap_or_default())))
     }),
-    strict("array_generate", array_of, |v, _, _| {
-        let (from, to, step) = match v.len() {
-            1 => (1, v[0].as_i64().unwrap_or(0), 1),
-            2 => (
-                v[0].as_i64().unwrap_or(0),
-                v[1].as_i64().unwrap_or(0),
-                if v[0].as_i64() <= v[1].as_i64() { 1 } else { -1 },
-            ),
-            _ => (v[0].as_i64().unwrap_or(0), v[1].as_i64().unwrap_or(0), v[2].as_i64().unwrap_or(1)),
-        };
-        let mut out = Vec::new();
-        let mut at = from;
-        while step != 0 && (if step > 0 { at <= to } else { at >= to }) && (out.len() as i64) < ITEMS_MAX {
-            out.push(Value::int(at));
-            at += step;
-        }
-        Ok(Value::List(out))
-    }),
-    strict(
+    // A NULL is repeated; only an unknown number of times is NULL.
+    lenient(
         "array_repeat",
-        |a| Ok(SqlType::Array(Box::new(a.types[0].clone()))),
-        |v, _, _| Ok(Value::List(vec![v[0].clone(); v[1].as_i64().unwrap_or(0).clamp(0, ITEMS_MAX) as usize])),
+        |a| Ok(SqlType::Array(Box::new(same(a)?))),
+        |v, _, _| {
+            let Some(n) = v.get(1).and_then(Value::as_i64) else { return Ok(Value::Null) };
+            Ok(Value::List(vec![v[0].clone(); n.clamp(0, ITEMS_MAX) as usize]))
+        },
     ),
     strict("array_flatten", first_element, |v, _, _| {
         Ok(Value::List(items(&v[0]).iter().flat_map(|l| items(l).to_vec()).collect()))

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, AsArray, Int32Array};
 use arrow::datatypes::Int64Type;
 
 use super::aggregate::statistics;
-use super::{Args, Function, boolean, common, int, lenient, same, strict, string};
+use super::{Args, Function, boolean, common, common_two, int, lenient, same, strict, string};
 use crate::error::{SqlError, SqlResult};
 use crate::types::SqlType;
 use crate::value::{Value, cast_array};
@@ -19,7 +19,7 @@ fn cast_type(a: &Args<'_>) -> SqlResult<SqlType> {
 }
 
 fn common_type(a: &Args<'_>) -> SqlResult<SqlType> {
-    Ok(common(a.types))
+    Ok(a.types.iter().fold(SqlType::Null, |all, t| common_two(t, &all)))
 }
 
 /// Of dates, `greatest` and `least` give a DATETIME.

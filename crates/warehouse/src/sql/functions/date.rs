@@ -259,7 +259,8 @@ fn parse(text: &str, pattern: &str) -> Option<i64> {
 }
 
 /// Adds n units.
-fn add(us: i64, n: i64, unit: &str) -> Option<i64> {
+/// A moment moved by a number of units; None when there is no such moment or unit.
+pub fn add(us: i64, n: i64, unit: &str) -> Option<i64> {
     let step = |size: i64| n.checked_mul(size).and_then(|d| us.checked_add(d)).and_then(in_range);
     match unit.to_ascii_uppercase().trim_end_matches('S') {
         "YEAR" => add_months(us, n.checked_mul(12)?),

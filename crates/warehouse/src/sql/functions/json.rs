@@ -125,6 +125,8 @@ fn edit(v: &[Value], insert: bool, replace: bool) -> SqlResult<Value> {
         let Some(s) = steps(p) else { return Ok(Value::Null) };
         // A text that is an object or array is one.
         let new = match x {
+            // StarRocks sets the word, not the null.
+            Value::Json(text) if text.trim() == "null" => Json::String("null".into()),
             Value::Text(text) if text.trim_start().starts_with(['{', '[']) => {
                 parse(text).unwrap_or_else(|| json::tree_of(x))
             }

@@ -4,6 +4,7 @@
 pub mod aggregate;
 pub mod arithmetic;
 pub mod array;
+pub mod array_generate;
 pub mod bitmap;
 pub mod core;
 pub mod date;
@@ -154,6 +155,8 @@ pub fn common_two(a: &SqlType, b: &SqlType) -> SqlType {
         (Struct(x), Struct(y)) if x.len() == y.len() => {
             Struct(x.iter().zip(y).map(|((n, s), (_, t))| (n.clone(), common_two(s, t))).collect())
         }
+        // Two decimals that need more than 38 digits together meet as DOUBLE, unless the first one is that wide.
+        (Decimal(p, s), Decimal(q, t)) if *p <= 38 && (p - s).max(q - t) + (*s).max(*t) > 38 => Double,
         (Decimal(p, s), Decimal(q, t)) => {
             let scale = (*s).max(*t);
             let whole = (p - s).max(q - t);
@@ -353,6 +356,7 @@ pub fn scalar_functions() -> HashMap<String, Arc<ScalarUDF>> {
         date::FUNCTIONS,
         json::FUNCTIONS,
         array::FUNCTIONS,
+        array_generate::FUNCTIONS,
         bitmap::FUNCTIONS,
         pattern::FUNCTIONS,
     ] {

@@ -5,8 +5,9 @@ use arrow::datatypes::i256;
 use datafusion::common::{Result as DfResult, ScalarValue, internal_err};
 use datafusion::logical_expr::Accumulator;
 
+use crate::sql::functions::arithmetic::divide_rounded;
 use crate::types::SqlType;
-use crate::value::{Value, rescale};
+use crate::value::{Value, pow10, rescale};
 
 #[derive(Debug, Clone, Copy)]
 pub enum Total {
@@ -93,20 +94,14 @@ impl Accumulator for Running {
                         _ => self.scale,
                     };
                     let n = i256::from_i128(i128::from(self.n));
-                    rescale(*v, self.scale, to)
-                        .and_then(|v| {
-                            let q = v.checked_div(n)?;
-                            let r = v.checked_rem(n)?;
-                            // Half away from zero.
-                            let twice = r.wrapping_abs().checked_mul(i256::from_i128(2))?;
-                            let step = if twice >= n {
-                                if v < i256::ZERO { i256::MINUS_ONE } else { i256::ONE }
-                            } else {
-                                i256::ZERO
-                            };
-                            q.checked_add(step)
-                        })
-                        .map_or(Value::Null, |q| Value::Decimal(q, to))
+                    // Sums of more than 38 digits wrap around when their scale is raised, as in StarRocks.
+                    let wide = matches!(self.result, SqlType::Decimal(39.., _)) && to >= self.scale;
+                    let sum = if wide {
+                        Some(v.wrapping_mul(pow10(u32::from(to - self.scale))))
+                    } else {
+                        rescale(*v, self.scale, to)
+                    };
+                    sum.and_then(|v| divide_rounded(v, n)).map_or(Value::Null, |q| Value::Decimal(q, to))
                 }
             }
         };

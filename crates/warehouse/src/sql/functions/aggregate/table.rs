@@ -6,8 +6,9 @@ use roaring::RoaringTreemap;
 use super::{Aggregate, element, identity};
 use crate::error::{SqlError, SqlResult};
 use crate::sketch::{self, Hll};
+use crate::sql::functions::arithmetic::divide_rounded;
 use crate::types::SqlType;
-use crate::value::{Value, pow10, rescale};
+use crate::value::{Value, rescale};
 
 pub fn first(types: &[SqlType]) -> SqlResult<SqlType> {
     types.first().cloned().ok_or_else(|| SqlError::analysis("an argument is missing"))
@@ -150,17 +151,18 @@ pub const AGGREGATES: &[Aggregate] = &[
                 return Ok(Value::Null);
             }
             Ok(match t {
-                SqlType::Decimal(_, s) => match total(r, &SqlType::Decimal(76, *s)) {
-                    Value::Decimal(sum, _) => {
-                        let n = i256::from_i128(r.len() as i128);
-                        let ten = sum
-                            .checked_mul(pow10(1))
-                            .and_then(|x| x.checked_div(n))
-                            .and_then(|q| rescale(q, s + 1, *s));
-                        ten.map_or(Value::Null, |q| Value::Decimal(q, *s))
+                SqlType::Decimal(_, s) => {
+                    let own = match &r[0][0] {
+                        Value::Decimal(_, own) => *own,
+                        _ => *s,
+                    };
+                    match total(r, &SqlType::Decimal(76, own)) {
+                        Value::Decimal(sum, _) => rescale(sum, own, *s)
+                            .and_then(|sum| divide_rounded(sum, i256::from_i128(r.len() as i128)))
+                            .map_or(Value::Null, |q| Value::Decimal(q, *s)),
+                        _ => Value::Null,
                     }
-                    _ => Value::Null,
-                },
+                }
                 _ => Value::Double(r.iter().filter_map(|x| x[0].as_f64()).sum::<f64>() / r.len() as f64),
             })
         },
