@@ -109,12 +109,6 @@ fn options() -> Vec<OptionDef> {
         .with_default("30s")
         .with_aliases(&["heartbeat.interval"]),
         O::optional(
-            "scan.newly-added-table.enabled",
-            OptionType::Bool,
-            "Only false: tables are those of the first start.",
-        )
-        .with_default("false"),
-        O::optional(
             "scan.include-partitioned-tables.enabled",
             OptionType::Bool,
             "Accepted; partitioned tables are captured as wholes, whatever it says.",
@@ -161,13 +155,6 @@ fn build(request: &SourceRequest<'_>) -> Result<BuiltSource, Vec<OptionError>> {
             "scan.read-changelog-as-append-only.enabled",
             "options 'scan.read-changelog-as-append-only.enabled' and 'changelog-mode' = 'upsert' exclude one another",
             "an append-only table has every change, old rows of updates included",
-        );
-    }
-    if options.bool("scan.newly-added-table.enabled") == Some(true) {
-        wrong(
-            "scan.newly-added-table.enabled",
-            "option 'scan.newly-added-table.enabled' is not supported for PostgreSQL",
-            "read the new table by a CREATE TABLE and a slot of its own, or start anew with --fresh",
         );
     }
     capture::check_metadata(request, METADATA, &mut errors);

@@ -218,10 +218,12 @@ async fn a_backlog_of_small_transactions_is_given_out_between_them() {
 async fn a_restored_capture_takes_new_tables_up_and_reads_a_table_again() {
     let Some(server) = server() else { return };
     let db = server.fresh("sw_pg_new").await;
-    db.run("CREATE TABLE a (id int PRIMARY KEY, v int); INSERT INTO a SELECT i, 0 FROM generate_series(1, 300) i").await;
+    db.run("CREATE TABLE a (id int PRIMARY KEY, v int); INSERT INTO a SELECT i, 0 FROM generate_series(1, 300) i")
+        .await;
     let mut pipe = db.pipe(&[("scan.newly-added-table.enabled", "true")]).await;
     pipe.settle().await;
-    db.run("CREATE TABLE b (id int PRIMARY KEY, v int); INSERT INTO b SELECT i, 0 FROM generate_series(1, 500) i").await;
+    db.run("CREATE TABLE b (id int PRIMARY KEY, v int); INSERT INTO b SELECT i, 0 FROM generate_series(1, 500) i")
+        .await;
     db.run("UPDATE a SET v = 1 WHERE id < 10").await;
     pipe.restart().await;
     db.run("UPDATE b SET v = 1 WHERE id < 50; DELETE FROM b WHERE id = 60; INSERT INTO b VALUES (1000, 5)").await;
