@@ -56,7 +56,7 @@ pub(super) struct Declared {
 
 /// Where a produced column comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum From {
+enum Origin {
     Column(usize, Conversion),
     /// The captured table has it no more.
     Nowhere,
@@ -67,7 +67,7 @@ enum From {
 #[derive(Debug)]
 pub(super) struct Columns {
     table: TableId,
-    from: Vec<From>,
+    from: Vec<Origin>,
     /// Positions of the key among the captured columns; empty when one of them is missing.
     key: Vec<usize>,
 }
@@ -120,19 +120,19 @@ impl Declared {
         for produced in &self.produced {
             let index = match produced {
                 Produced::Metadata(metadata) => {
-                    from.push(From::Metadata(*metadata));
+                    from.push(Origin::Metadata(*metadata));
                     continue;
                 }
                 Produced::Physical(index) => *index,
             };
             let column = &self.physical[index];
             match captured.index_of(&column.name) {
-                None if column.data_type.nullable => from.push(From::Nowhere),
+                None if column.data_type.nullable => from.push(Origin::Nowhere),
                 None => misfits.push(format!("column '{}' is gone from table {id} and declared NOT NULL", column.name)),
                 Some(at) => {
                     let of = &captured.columns[at].data_type;
                     match fit(&of.logical, &column.data_type.logical) {
-                        Ok(conversion) => from.push(From::Column(at, conversion)),
+                        Ok(conversion) => from.push(Origin::Column(at, conversion)),
                         Err(instead) => misfits.push(told(column, id, of, &instead)),
                     }
                 }
@@ -160,11 +160,11 @@ impl Declared {
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.from.len());
         for ((from, field), produced) in columns.from.iter().zip(self.schema.fields()).zip(&self.produced) {
             arrays.push(match from {
-                From::Nowhere => new_null_array(field.data_type(), rows),
-                From::Metadata(metadata) => {
+                Origin::Nowhere => new_null_array(field.data_type(), rows),
+                Origin::Metadata(metadata) => {
                     self.metadata(*metadata, &columns.table, changes, op_ts, field.data_type())?
                 }
-                From::Column(at, conversion) => {
+                Origin::Column(at, conversion) => {
                     let captured = changes.batch.columns().get(*at);
                     let captured = captured.ok_or_else(|| Error::internal("a capture gave too few columns"))?;
                     let misfit = |why: &str| {

@@ -203,7 +203,7 @@ async fn a_backlog_of_small_transactions_is_given_out_between_them() {
     db.run("DO $$ BEGIN FOR i IN 1..100000 LOOP INSERT INTO t VALUES (i); COMMIT; END LOOP; END $$").await;
     let mut rows = 0;
     while rows < 100_000 {
-        let polled = reader.poll(Duration::from_millis(500)).await.unwrap();
+        let polled = reader.poll(Duration::from_secs(30)).await.unwrap();
         let of = |event: &CdcEvent| match event {
             CdcEvent::Rows { rows: TableRows::Columns { changes, .. }, .. } => changes.rows(),
             _ => 0,
