@@ -3,6 +3,7 @@ pub mod ddl;
 pub mod ddl_parser;
 pub mod dml;
 pub mod functions;
+pub mod having;
 pub mod information_schema;
 pub mod lateral;
 pub mod lexer;
