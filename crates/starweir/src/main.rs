@@ -12,6 +12,7 @@ mod progress;
 mod report;
 mod run;
 mod script;
+mod sql;
 mod summary;
 mod test;
 mod validate;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
             Command::Explain(args) => plan::explain(&args),
             Command::Test(args) => test::command(&args),
             Command::Warehouse(args) => Box::pin(warehouse::command(args)).await,
+            Command::Sql(args) => Box::pin(sql::command(args)).await,
             Command::Completion { .. } => 0,
         }
     });
