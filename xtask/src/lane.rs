@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use starweir_testkit::{Kafka, Server, free_port, wait_until};
 
-use crate::binary;
 use crate::chaos::produce;
+use crate::{binary, clients};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -22,14 +22,14 @@ pub struct Args {
 }
 
 /// A warehouse that the checks of one kind share.
-struct Place {
-    binary: PathBuf,
-    folder: PathBuf,
-    mysql: u16,
+pub struct Place {
+    pub binary: PathBuf,
+    pub folder: PathBuf,
+    pub mysql: u16,
     http: u16,
 }
 
-enum Outcome {
+pub enum Outcome {
     Passed,
     Skipped(String),
 }
@@ -39,6 +39,12 @@ type Check = fn(&Place) -> Result<Outcome>;
 const CHECKS: &[(&str, Check)] = &[
     ("MariaDB command line client", mariadb_client),
     ("PyMySQL", pymysql),
+    ("mysql-connector-python", clients::mysql_connector),
+    ("SQLAlchemy with the dialect starrocks", clients::sqlalchemy),
+    ("dbt with dbt-starrocks", clients::dbt),
+    ("JDBC: Connector/J and MariaDB's driver", clients::jdbc),
+    ("users, both password plugins, TLS", clients::users),
+    ("the pytest plugin", clients::pytest),
     ("curl loads as StarRocks' manual writes them", curl),
     ("examples of the client crate", client_examples),
     ("the MySQL guide's pipeline on a real MariaDB, changed while it runs", from_mysql),
@@ -88,7 +94,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
 }
 
 /// Runs a command; its output, or what it said when it failed.
-fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let done = command.stdin(Stdio::null()).output().with_context(|| format!("{command:?} could not be started"))?;
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     if !done.status.success() {
@@ -104,7 +110,7 @@ fn output(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-fn expect(text: &str, parts: &[&str]) -> Result<Outcome> {
+pub fn expect(text: &str, parts: &[&str]) -> Result<Outcome> {
     for part in parts {
         if !text.contains(part) {
             bail!("'{part}' is not in the output:\n{text}");
@@ -113,7 +119,7 @@ fn expect(text: &str, parts: &[&str]) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-fn mariadb(place: &Place, sql: &str) -> Result<String> {
+pub fn mariadb(place: &Place, sql: &str) -> Result<String> {
     let mut command = Command::new("mariadb");
     command.args([
         "--no-defaults",
@@ -143,9 +149,7 @@ fn mariadb_client(place: &Place) -> Result<Outcome> {
 
 /// A Python with PyMySQL, made once in the cache.
 pub fn python() -> Result<PathBuf> {
-    let home = std::env::var("HOME").unwrap_or_else(|_| ".".into());
-    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(|_| Path::new(&home).join(".cache"), PathBuf::from);
-    let venv = cache.join("starweir").join("python");
+    let venv = clients::cache().join("python");
     let python = venv.join("bin/python");
     let ready = |python: &Path| {
         Command::new(python).args(["-c", "import pymysql"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
