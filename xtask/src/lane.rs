@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use starweir_testkit::{Kafka, Server, free_port, wait_until};
 
 use crate::chaos::produce;
-use crate::{binary, mysql_table};
+use crate::{binary, clients, mysql_table};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -39,6 +39,12 @@ type Check = fn(&Place) -> Result<Outcome>;
 const CHECKS: &[(&str, Check)] = &[
     ("MariaDB command line client", mariadb_client),
     ("PyMySQL", pymysql),
+    ("mysql-connector-python", clients::mysql_connector),
+    ("SQLAlchemy with the dialect starrocks", clients::sqlalchemy),
+    ("dbt with dbt-starrocks", clients::dbt),
+    ("JDBC: Connector/J and MariaDB's driver", clients::jdbc),
+    ("users, both password plugins, TLS", clients::users),
+    ("the pytest plugin", clients::pytest),
     ("curl loads as StarRocks' manual writes them", curl),
     ("examples of the client crate", client_examples),
     ("the MySQL guide's pipeline on a real MariaDB, changed while it runs", from_mysql),
@@ -106,7 +112,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-fn expect(text: &str, parts: &[&str]) -> Result<Outcome> {
+pub fn expect(text: &str, parts: &[&str]) -> Result<Outcome> {
     for part in parts {
         if !text.contains(part) {
             bail!("'{part}' is not in the output:\n{text}");
@@ -146,9 +152,7 @@ fn mariadb_client(place: &Place) -> Result<Outcome> {
 
 /// A Python with PyMySQL, made once in the cache.
 pub fn python() -> Result<PathBuf> {
-    let home = std::env::var("HOME").unwrap_or_else(|_| ".".into());
-    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(|_| Path::new(&home).join(".cache"), PathBuf::from);
-    let venv = cache.join("starweir").join("python");
+    let venv = clients::cache().join("python");
     let python = venv.join("bin/python");
     let ready = |python: &Path| {
         Command::new(python).args(["-c", "import pymysql"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())

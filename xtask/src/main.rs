@@ -3,6 +3,7 @@
 mod bench;
 mod binary;
 mod chaos;
+mod clients;
 mod conformance;
 mod docs;
 mod lane;

@@ -12,6 +12,7 @@ Start here:
   starweir plan job.sql                               what a script would do, before it does it
   starweir validate job.sql --online                  is everything there and allowed?
   starweir run job.sql --state ./state                exactly once, over restarts
+  starweir sql --local=./warehouse                    type SQL, here or with -h at any StarRocks
 
 Exit codes: 0 done, 1 the job failed, 2 the script or its options are wrong, 3 an outside system refused or is
 unreachable. Data goes to standard output, everything else to standard error.";
@@ -55,6 +56,8 @@ pub enum Command {
     DeadLetters(LettersCommand),
     /// Serve a local warehouse that speaks StarRocks' protocols.
     Warehouse(WarehouseArgs),
+    /// Type SQL: a shell for the warehouse and for any StarRocks.
+    Sql(SqlArgs),
     /// Print a completion script for a shell.
     Completion {
         #[arg(value_enum)]
@@ -194,4 +197,61 @@ pub struct WarehouseArgs {
     /// Memory for queries and loads.
     #[arg(long, default_value = "2 gb", value_name = "SIZE")]
     pub memory: String,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(disable_help_flag = true)]
+pub struct SqlArgs {
+    /// The FE, or the warehouse.
+    #[arg(short = 'h', long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// Its MySQL port.
+    #[arg(short = 'P', long, default_value_t = 9030)]
+    pub port: u16,
+    #[arg(short, long, default_value = "root")]
+    pub user: String,
+    /// The password; it is asked for when none is given. Better in the environment than in the list of processes.
+    #[arg(short, long, env = "STARWEIR_SQL_PASSWORD", hide_env_values = true, num_args = 0..=1, require_equals = true)]
+    pub password: Option<Option<String>>,
+    /// The database to begin in.
+    #[arg(short = 'D', long)]
+    pub database: Option<String>,
+    /// Run these statements and end. May be given several times.
+    #[arg(short, long, value_name = "SQL")]
+    pub execute: Vec<String>,
+    /// Run the statements of these files and end. Without -e and files they come from standard input.
+    pub files: Vec<PathBuf>,
+    /// Open a warehouse inside of this process: the one of a directory, or an empty one that goes with the shell.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, conflicts_with_all = ["host", "port", "user", "tls", "tls_ca", "tls_insecure"])]
+    pub local: Option<Option<PathBuf>>,
+    /// How rows are written. By default a table in a terminal, else tab-separated.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<crate::sql::Format>,
+    /// Short for --format json: an object for each row.
+    #[arg(long, conflicts_with_all = ["format", "csv"])]
+    pub json: bool,
+    /// Short for --format csv.
+    #[arg(long, conflicts_with = "format")]
+    pub csv: bool,
+    /// Say nothing but errors on standard error: no times, no row counts.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Go on after a statement that failed. The exit code still tells.
+    #[arg(short, long)]
+    pub force: bool,
+    /// Do not fetch names for completion: for clusters with very many tables.
+    #[arg(short = 'A', long)]
+    pub no_completion: bool,
+    /// Connect by TLS.
+    #[arg(long)]
+    pub tls: bool,
+    /// Connect by TLS and trust the certificates of this file (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+    /// Connect by TLS and trust any certificate.
+    #[arg(long)]
+    pub tls_insecure: bool,
+    /// Print help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    pub help: Option<bool>,
 }

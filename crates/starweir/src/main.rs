@@ -13,6 +13,7 @@ mod progress;
 mod report;
 mod run;
 mod script;
+mod sql;
 mod summary;
 mod test;
 mod validate;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
             Command::DeadLetters(command) => Box::pin(letters::command(command)).await,
             Command::Test(args) => test::command(&args),
             Command::Warehouse(args) => Box::pin(warehouse::command(args)).await,
+            Command::Sql(args) => Box::pin(sql::command(args)).await,
             Command::Completion { .. } => 0,
         }
     });

@@ -2,6 +2,7 @@
 
 mod refused;
 mod runs;
+mod sql;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -81,7 +81,7 @@ async fn a_wrong_password_is_refused_in_starrocks_words() {
     {
         let error = connect(&w, user, password).await.err().unwrap();
         assert!(
-            error.contains(&format!("1045"))
+            error.contains("1045")
                 && error.contains(&format!("Access denied for user '{user}' (using password: {using})")),
             "{error}"
         );
@@ -181,6 +181,14 @@ async fn a_statement_without_the_privilege_is_refused_and_with_it_is_not() {
         w.query(&format!("USE d; GRANT {grant} TO ann")).await.unwrap();
         assert_eq!(told(&w, "ann", sql).await, "", "{sql}");
     }
+    w.query("CREATE DATABASE hidden; CREATE TABLE hidden.h (k INT) DUPLICATE KEY (k)").await.unwrap();
+    let mut ann = connect(&w, "ann", "pw").await.unwrap();
+    assert_eq!(texts(&mut ann, "SHOW DATABASES").await, ["d", "information_schema"]);
+    assert_eq!(texts(&mut ann, "SHOW TABLES FROM d").await, ["t", "w", "x"]);
+    let listed =
+        "SELECT table_name FROM information_schema.tables WHERE table_schema <> 'information_schema' ORDER BY 1";
+    assert_eq!(texts(&mut ann, listed).await, ["t", "w", "x"]);
+    assert!(told(&w, "ann", "USE hidden").await.contains("ANY privilege(s) on DATABASE hidden"));
     // One who manages users cannot make itself the administrator.
     assert!(told(&w, "ann", "GRANT root TO ann").await.contains("by root"));
     assert!(told(&w, "ann", "ALTER USER root IDENTIFIED BY 'mine'").await.contains("by root"));

@@ -6,6 +6,7 @@ use super::show::default_text;
 use crate::catalog::Distribution;
 use crate::store::Table;
 use crate::types::SqlType;
+use crate::users::needs;
 use crate::value::Value;
 
 fn t(s: impl Into<String>) -> Value {
@@ -38,11 +39,9 @@ fn columns(spec: &str) -> Vec<(&str, SqlType)> {
 }
 
 fn tables(session: &Session, views: Option<bool>) -> Vec<std::sync::Arc<Table>> {
-    let store = &session.core.store;
-    store
-        .databases()
+    needs::databases(session)
         .into_iter()
-        .flat_map(|(db, _)| store.tables(&db))
+        .flat_map(|(db, _)| needs::tables(session, &db))
         .filter(|x| views.is_none_or(|v| x.def().is_view() == v))
         .collect()
 }
@@ -59,8 +58,7 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
     let (spec, rows): (&str, Vec<Vec<Value>>) = match name {
         "schemata" => (
             "CATALOG_NAME:512 SCHEMA_NAME DEFAULT_CHARACTER_SET_NAME DEFAULT_COLLATION_NAME SQL_PATH",
-            store
-                .databases()
+            needs::databases(session)
                 .into_iter()
                 .map(|d| d.0)
                 .chain(["information_schema".to_string()])
@@ -322,7 +320,7 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
             Vec::new(),
         ),
         "routines" => (
-            "SPECIFIC_NAME ROUTINE_CATALOG ROUTINE_SCHEMA ROUTINE_NAME ROUTINE_TYPE DTD_IDENTIFIER ROUTINE_BODY ROUTINE_DEFINITION",
+            "SPECIFIC_NAME ROUTINE_CATALOG ROUTINE_SCHEMA ROUTINE_NAME ROUTINE_TYPE DTD_IDENTIFIER ROUTINE_BODY ROUTINE_DEFINITION EXTERNAL_NAME EXTERNAL_LANGUAGE PARAMETER_STYLE IS_DETERMINISTIC SQL_DATA_ACCESS SQL_PATH SECURITY_TYPE CREATED:d LAST_ALTERED:d SQL_MODE ROUTINE_COMMENT DEFINER CHARACTER_SET_CLIENT COLLATION_CONNECTION DATABASE_COLLATION",
             Vec::new(),
         ),
         "triggers" | "events" => ("NAME", Vec::new()),
@@ -358,8 +356,11 @@ pub fn table(session: &Session, database: &str, name: &str) -> Option<QueryResul
             "COLLATION_NAME CHARACTER_SET_NAME ID:i IS_DEFAULT IS_COMPILED SORTLEN:i",
             vec![vec![t("utf8_general_ci"), t("utf8"), n(33), t("Yes"), t("Yes"), n(1)]],
         ),
-        "user_privileges" | "schema_privileges" | "table_privileges" | "column_privileges" => {
-            ("GRANTEE TABLE_CATALOG PRIVILEGE_TYPE IS_GRANTABLE", Vec::new())
+        "user_privileges" => ("GRANTEE TABLE_CATALOG PRIVILEGE_TYPE IS_GRANTABLE", Vec::new()),
+        "schema_privileges" => ("GRANTEE TABLE_CATALOG TABLE_SCHEMA PRIVILEGE_TYPE IS_GRANTABLE", Vec::new()),
+        "table_privileges" => ("GRANTEE TABLE_CATALOG TABLE_SCHEMA TABLE_NAME PRIVILEGE_TYPE IS_GRANTABLE", Vec::new()),
+        "column_privileges" => {
+            ("GRANTEE TABLE_CATALOG TABLE_SCHEMA TABLE_NAME COLUMN_NAME PRIVILEGE_TYPE IS_GRANTABLE", Vec::new())
         }
         "partitions" => ("TABLE_CATALOG:512 TABLE_SCHEMA TABLE_NAME PARTITION_NAME", Vec::new()),
         "recyclebin_catalogs" => (

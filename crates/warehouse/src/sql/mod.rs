@@ -6,6 +6,7 @@ pub mod ddl_parser;
 pub mod dml;
 pub mod functions;
 pub mod generated_partition;
+pub mod having;
 pub mod information_schema;
 pub mod lateral;
 pub mod lexer;

@@ -212,6 +212,13 @@ fn rewrite_tokens(text: &str, tokens: &[Lexeme]) -> SqlResult<Vec<Token>> {
                         }
                     }
                 }
+                if upper == "CONVERT"
+                    && let Some((cast, end)) = convert_as_cast(text, tokens, i)?
+                {
+                    out.extend(cast);
+                    i = end;
+                    continue;
+                }
                 if upper == "TEMPORARY" && is_word(tokens.get(i + 1), "PARTITION") {
                     i += 1;
                     continue;
@@ -269,6 +276,35 @@ fn rewrite_tokens(text: &str, tokens: &[Lexeme]) -> SqlResult<Vec<Token>> {
         i += 1;
     }
     Ok(out)
+}
+
+/// `CONVERT(value, type)` at a place of the tokens, as the CAST it is, and where it ends.
+fn convert_as_cast(text: &str, tokens: &[Lexeme], at: usize) -> SqlResult<Option<(Vec<Token>, usize)>> {
+    if tokens.get(at + 1).is_none_or(|t| t.token != Token::LParen) {
+        return Ok(None);
+    }
+    let (mut depth, mut comma) = (0, None);
+    for (i, lexeme) in tokens.iter().enumerate().skip(at + 1) {
+        match lexeme.token {
+            Token::LParen => depth += 1,
+            Token::Comma if depth == 1 => comma = Some(i),
+            Token::RParen if depth > 1 => depth -= 1,
+            Token::RParen => {
+                let Some(comma) = comma else { return Ok(None) };
+                let mut c = Cursor { text, tokens, at: comma + 1 };
+                let Ok(sql_type) = c.sql_type() else { return Ok(None) };
+                if c.at != i {
+                    return Ok(None);
+                }
+                let mut cast = vec![plain_word("CAST"), Token::LParen];
+                cast.extend(rewrite_tokens(text, &tokens[at + 2..comma])?);
+                cast.extend([plain_word("AS"), type_word(&sql_type), Token::RParen]);
+                return Ok(Some((cast, i + 1)));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 fn parse_statement(c: &mut Cursor<'_>) -> SqlResult<Statement> {
@@ -776,12 +812,7 @@ fn set(c: &mut Cursor<'_>) -> SqlResult<Statement> {
     if let Some(s) = users::set(c)? {
         return Ok(user(s));
     }
-    if c.eat(&["NAMES"])
-        || c.eat(&["CHARACTER", "SET"])
-        || c.eat(&["CHARSET"])
-        || c.looking_at(&["PROPERTY"])
-        || c.looking_at(&["WAREHOUSE"])
-    {
+    if c.looking_at(&["PROPERTY"]) || c.looking_at(&["WAREHOUSE"]) {
         c.rest();
         return Ok(Statement::Nothing);
     }
@@ -795,6 +826,17 @@ fn set(c: &mut Cursor<'_>) -> SqlResult<Statement> {
     }
     let mut out = Vec::new();
     loop {
+        // Text is UTF-8 here, whatever is named.
+        if c.eat(&["NAMES"]) || c.eat(&["CHARACTER", "SET"]) || c.eat(&["CHARSET"]) {
+            c.scalar_text()?;
+            if c.eat(&["COLLATE"]) {
+                c.scalar_text()?;
+            }
+            if c.eat_token(&Token::Comma) {
+                continue;
+            }
+            break;
+        }
         let global = c.eat(&["GLOBAL"]);
         for scope in ["SESSION", "LOCAL", "VERBOSE", "PERSIST"] {
             c.eat(&[scope]);
@@ -832,7 +874,7 @@ fn set(c: &mut Cursor<'_>) -> SqlResult<Statement> {
     if c.looking_at(&["COLLATE"]) {
         c.rest();
     }
-    Ok(Statement::Set(out))
+    if out.is_empty() { Ok(Statement::Nothing) } else { Ok(Statement::Set(out)) }
 }
 
 fn show(c: &mut Cursor<'_>) -> SqlResult<Statement> {

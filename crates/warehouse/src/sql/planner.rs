@@ -155,6 +155,9 @@ impl Planner {
     ) -> SqlResult<(LogicalPlan, Vec<String>)> {
         let mut query = query.clone();
         let names = output_names(&query);
+        super::having::into_filters(&mut query, &|name| {
+            self.aggregate.contains_key(name) || self.state.aggregate_functions().contains_key(name)
+        });
         super::lateral::check(&query)?;
         Rewriter::new(scope.facts, params).query(&mut query)?;
         unique_items(&mut query.body);
@@ -271,9 +274,13 @@ fn output_names(query: &ast::Query) -> Vec<Option<String>> {
     of_body(&query.body)
 }
 
+/// Metadata of a field: its name as `*` shows it.
+const SHOWN: &str = "starweir.shown";
+
 /// Fills in the columns of `*` from the plan.
 fn complete_names(names: Vec<Option<String>>, plan: &LogicalPlan) -> Vec<String> {
-    let fields: Vec<String> = plan.schema().fields().iter().map(|f| f.name().clone()).collect();
+    let shown = |f: &Field| f.metadata().get(SHOWN).unwrap_or(f.name()).clone();
+    let fields: Vec<String> = plan.schema().fields().iter().map(|f| shown(f)).collect();
     let wildcards = names.iter().filter(|n| n.is_none()).count();
     if wildcards == 0 && names.len() == fields.len() {
         return names.into_iter().flatten().collect();
@@ -534,8 +541,17 @@ impl Provider<'_> {
 
 /// A table of rows made on demand, with lower-case column names.
 fn virtual_source(result: QueryResult) -> DfResult<Arc<dyn TableSource>> {
-    let fields: Vec<Field> =
-        result.names.iter().zip(&result.types).map(|(n, t)| t.field(&n.to_lowercase(), true)).collect();
+    let fields: Vec<Field> = result
+        .names
+        .iter()
+        .zip(&result.types)
+        .map(|(name, t)| {
+            let field = t.field(&name.to_lowercase(), true);
+            let mut metadata = field.metadata().clone();
+            metadata.insert(SHOWN.into(), name.clone());
+            field.with_metadata(metadata)
+        })
+        .collect();
     let schema: SchemaRef = Arc::new(arrow::datatypes::Schema::new(fields));
     let batches = result
         .batches

@@ -642,7 +642,9 @@ impl Session {
         }
     }
 
+    /// Goes into a database; it may be named with its catalog.
     pub fn use_database(&mut self, name: &str) -> SqlResult<()> {
+        let name = name.strip_prefix("default_catalog.").unwrap_or(name);
         if self.core.store.database_id(name).is_none()
             && !name.eq_ignore_ascii_case("information_schema")
             && !name.eq_ignore_ascii_case("sys")

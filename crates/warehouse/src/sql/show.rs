@@ -8,6 +8,7 @@ use crate::catalog::*;
 use crate::error::{SqlError, SqlResult};
 use crate::time::datetime_text;
 use crate::types::SqlType;
+use crate::users::needs;
 use crate::value::Value;
 
 fn t(s: impl Into<String>) -> Value {
@@ -363,7 +364,7 @@ pub fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
     };
     let result = match show.what.as_str() {
         "DATABASES" | "SCHEMAS" => {
-            let mut names: Vec<String> = store.databases().into_iter().map(|d| d.0).collect();
+            let mut names: Vec<String> = needs::databases(session).into_iter().map(|d| d.0).collect();
             names.push("information_schema".into());
             names.sort();
             QueryResult::texts(&["Database"], &names.into_iter().map(|n| vec![t(n)]).collect::<Vec<_>>())
@@ -371,8 +372,7 @@ pub fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
         "TABLES" | "FULL TABLES" => {
             let db = database(&show.name)?;
             let full = show.what.starts_with("FULL");
-            let rows: Vec<Vec<Value>> = store
-                .tables(&db)
+            let rows: Vec<Vec<Value>> = needs::tables(session, &db)
                 .iter()
                 .map(|x| {
                     let def = x.def();
@@ -575,8 +575,7 @@ pub fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
         }
         "TABLE STATUS" => {
             let db = database(&show.name)?;
-            let rows: Vec<Vec<Value>> = store
-                .tables(&db)
+            let rows: Vec<Vec<Value>> = needs::tables(session, &db)
                 .iter()
                 .map(|x| {
                     let v = x.version();
@@ -629,8 +628,7 @@ pub fn show(session: &Session, show: Show) -> SqlResult<QueryResult> {
         "DATA" => {
             let db = database(&None)?;
             let mut total = 0;
-            let mut rows: Vec<Vec<Value>> = store
-                .tables(&db)
+            let mut rows: Vec<Vec<Value>> = needs::tables(session, &db)
                 .iter()
                 .filter(|x| !x.def().is_view())
                 .map(|x| {

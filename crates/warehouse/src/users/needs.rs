@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use sqlparser::ast::{self, Visit, Visitor};
 
@@ -13,6 +14,7 @@ use crate::error::{SqlError, SqlResult};
 use crate::sql::parser;
 use crate::sql::session::Session;
 use crate::sql::statement::{InsertSource, Statement};
+use crate::store::Table;
 
 /// Refuses a statement the session's user may not run.
 ///
@@ -49,6 +51,31 @@ pub fn check_table(
     refuse(&core.users, identity, &[need])
 }
 
+/// The databases a session's user may see: those it has any privilege in.
+pub fn databases(session: &Session) -> Vec<(String, u64)> {
+    let users = &session.core.users;
+    let all = session.core.store.databases();
+    if users.is_root(&session.identity) {
+        return all;
+    }
+    let seen = |id| Need { what: Wanted::Any, object: Object::Database(Some(id)), name: String::new() };
+    all.into_iter().filter(|(_, id)| users.allowed(&session.identity, &seen(*id))).collect()
+}
+
+/// The tables and views of a database that a session's user may see: those it has any privilege on.
+pub fn tables(session: &Session, database: &str) -> Vec<Arc<Table>> {
+    let users = &session.core.users;
+    let all = session.core.store.tables(database);
+    if users.is_root(&session.identity) {
+        return all;
+    }
+    let seen = |t: &Table| {
+        let object = relation_object(&session.core, t);
+        users.allowed(&session.identity, &Need { what: Wanted::Any, object, name: String::new() })
+    };
+    all.into_iter().filter(|t| seen(t)).collect()
+}
+
 /// Refuses the first need that is not allowed.
 pub fn refuse(users: &Users, identity: &Identity, needs: &[Need]) -> SqlResult<()> {
     match needs.iter().find(|n| !users.allowed(identity, n)) {
@@ -78,7 +105,7 @@ fn denied(users: &Users, identity: &Identity, need: &Need) -> SqlError {
     )
 }
 
-fn relation_object(core: &Core, table: &crate::store::Table) -> Object {
+fn relation_object(core: &Core, table: &Table) -> Object {
     let def = table.def();
     let database = core.store.database_id(&def.database);
     if def.is_view() {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 /// Bytes of a salt, both on the wire and in a stored `caching_sha2_password`.
 pub const SALT: usize = 20;
-/// What a stored `caching_sha2_password` begins with: SHA-256 crypt of 5 × 1000 rounds, as MySQL 8 makes it.
+/// What a `caching_sha2_password` of ours begins with: SHA-256 crypt of 5 × 1000 rounds, as MySQL 8 makes it.
 const SHA2_PREFIX: &str = "$A$005$";
 const SHA2_ROUNDS: usize = 5000;
 const CRYPT_LETTERS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -115,7 +115,8 @@ impl Secret {
             }
             Plugin::CachingSha2Password => {
                 let salt: String = salt.iter().map(|b| char::from(CRYPT_LETTERS[usize::from(b % 64)])).collect();
-                format!("{SHA2_PREFIX}{salt}{}", sha256_crypt(password.as_bytes(), salt.as_bytes()))
+                let hash = sha256_crypt(password.as_bytes(), salt.as_bytes(), SHA2_ROUNDS);
+                format!("{SHA2_PREFIX}{salt}{hash}")
             }
         };
         Secret { plugin, stored }
@@ -128,11 +129,7 @@ impl Secret {
             Plugin::MysqlNativePassword => {
                 text.strip_prefix('*').is_some_and(|h| h.len() == 40 && hex::decode(h).is_ok())
             }
-            Plugin::CachingSha2Password => text.strip_prefix(SHA2_PREFIX).is_some_and(|rest| {
-                rest.len() == SALT + 43
-                    && rest.is_char_boundary(SALT)
-                    && rest[SALT..].bytes().all(|b| CRYPT_LETTERS.contains(&b))
-            }),
+            Plugin::CachingSha2Password => parts_of_sha2(text).is_some(),
         };
         well_formed.then(|| Secret { plugin, stored: text.to_string() })
     }
@@ -175,11 +172,8 @@ impl Secret {
                 same(Secret::of_password(self.plugin, password, &[0; SALT]).stored.as_bytes(), self.upper().as_bytes())
             }
             Plugin::CachingSha2Password => {
-                let Some((salt, hash)) = self.stored.strip_prefix(SHA2_PREFIX).and_then(|r| r.split_at_checked(SALT))
-                else {
-                    return false;
-                };
-                same(sha256_crypt(password.as_bytes(), salt.as_bytes()).as_bytes(), hash.as_bytes())
+                let Some((rounds, salt, hash)) = parts_of_sha2(&self.stored) else { return false };
+                same(sha256_crypt(password.as_bytes(), salt.as_bytes(), rounds).as_bytes(), hash.as_bytes())
             }
         }
     }
@@ -189,8 +183,17 @@ impl Secret {
     }
 }
 
+/// Rounds, salt and hash of `$A$005$…`; the three digits are hexadecimal, of thousands of rounds (MySQL 9 writes `00A`).
+fn parts_of_sha2(stored: &str) -> Option<(usize, &str, &str)> {
+    let (digits, rest) = stored.strip_prefix("$A$")?.split_once('$')?;
+    let rounds = usize::from_str_radix(digits, 16).ok().filter(|n| digits.len() == 3 && *n > 0)?;
+    let (salt, hash) = rest.split_at_checked(SALT)?;
+    let well_formed = hash.len() == 43 && hash.bytes().all(|b| CRYPT_LETTERS.contains(&b));
+    well_formed.then_some((rounds * 1000, salt, hash))
+}
+
 /// SHA-256 crypt (Ulrich Drepper's `$5$`), the hash part of it. Unlike crypt(3), MySQL uses all bytes of the salt.
-fn sha256_crypt(password: &[u8], salt: &[u8]) -> String {
+fn sha256_crypt(password: &[u8], salt: &[u8], rounds: usize) -> String {
     /// As many bytes as `like` has, of `digest` over and over.
     fn stretched(digest: &[u8; 32], like: usize) -> Vec<u8> {
         digest.iter().copied().cycle().take(like).collect()
@@ -220,7 +223,7 @@ fn sha256_crypt(password: &[u8], salt: &[u8]) -> String {
         h.update(salt);
     }
     let s = stretched(&h.finalize().into(), salt.len());
-    for round in 0..SHA2_ROUNDS {
+    for round in 0..rounds {
         let mut h = Sha256::new();
         h.update(if round % 2 == 1 { &p[..] } else { &a[..] });
         if !round.is_multiple_of(3) {
@@ -288,7 +291,26 @@ mod tests {
 
     #[test]
     fn sha256_crypt_gives_what_its_specification_gives() {
-        assert_eq!(sha256_crypt(b"Hello world!", b"saltstring"), "5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5");
+        assert_eq!(sha256_crypt(b"Hello world!", b"saltstring", 5000), "5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5");
+    }
+
+    #[test]
+    fn a_password_kept_by_mysql_9_is_taken_over() {
+        // Printed by MySQL 9.7 (`print_identified_with_as_hex`).
+        for (password, kept) in [
+            (
+                "pw",
+                "24412430304124394E3B570571390E774853741D2340046B0563254D6841665934726258793731557836476F5264644F514A6E704B476F7845434E2F7253784B502E2E633231",
+            ),
+            (
+                "pässwörd 山",
+                "244124303041243E3E311501117B302D315407156E18782E777F71554D59777442426358354650496B78386A4256614F2E6E6B51494B36742F543666674177734B7A626C6237",
+            ),
+        ] {
+            let text = String::from_utf8(hex::decode(kept).unwrap()).unwrap();
+            let secret = Secret::of_stored(Plugin::CachingSha2Password, &text).unwrap();
+            assert!(secret.matches(password) && !secret.matches("other"), "{password}");
+        }
     }
 
     #[test]

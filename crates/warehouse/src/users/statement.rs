@@ -191,6 +191,17 @@ fn text(c: &mut Cursor<'_>) -> SqlResult<String> {
     }
 }
 
+/// What another server keeps: a string, or `0x…` as MySQL prints it, since a salt may be of any bytes.
+fn stored(c: &mut Cursor<'_>) -> SqlResult<Given> {
+    if let Some(Token::HexStringLiteral(digits)) = c.peek()
+        && let Some(text) = hex::decode(digits).ok().and_then(|b| String::from_utf8(b).ok())
+    {
+        c.at += 1;
+        return Ok(Given::Stored(text));
+    }
+    c.string().map(Given::Stored)
+}
+
 fn texts(c: &mut Cursor<'_>) -> SqlResult<Vec<String>> {
     let mut out = vec![text(c)?];
     while c.eat_token(&Token::Comma) {
@@ -215,7 +226,7 @@ fn identified(c: &mut Cursor<'_>) -> SqlResult<Option<Identified>> {
     let given = if c.eat(&["BY"]) {
         Given::Password(c.string()?)
     } else if c.eat(&["AS"]) || c.eat(&["USING"]) {
-        Given::Stored(c.string()?)
+        stored(c)?
     } else {
         Given::Nothing
     };
@@ -540,6 +551,7 @@ mod tests {
             ("IDENTIFIED BY PASSWORD '*AA'", None, Stored("*AA".into())),
             ("IDENTIFIED WITH mysql_native_password", Some(Plugin::MysqlNativePassword), Nothing),
             ("IDENTIFIED WITH mysql_native_password BY 'x'", Some(Plugin::MysqlNativePassword), Password("x".into())),
+            ("IDENTIFIED WITH caching_sha2_password AS 0x2441", Some(Plugin::CachingSha2Password), Stored("$A".into())),
             ("IDENTIFIED WITH 'caching_sha2_password' AS 'x'", Some(Plugin::CachingSha2Password), Stored("x".into())),
         ] {
             let UserStatement::CreateUser { identified, .. } = parsed(&format!("CREATE USER u {text}")) else {
