@@ -30,6 +30,8 @@ const POLL_BYTES: usize = 4 << 20;
 const POLL_ROWS: usize = 32_768;
 /// A transaction that is under way then is read on to its end, unless it is so many times larger.
 const TRANSACTION_POLLS: usize = 4;
+/// So long the rest of a transaction is waited for, each time that nothing more of it has come.
+const REST_WAIT: Duration = Duration::from_millis(50);
 
 /// What hinders an event: it is tried again after this is known.
 struct Unknown {
@@ -653,10 +655,15 @@ impl CdcReader for MySqlReader {
                 if self.has_something() && (is_opening || !self.log.in_transaction()) {
                     break;
                 }
+                let until = if self.log.in_transaction() && !is_opening {
+                    deadline.max(tokio::time::Instant::now() + REST_WAIT)
+                } else {
+                    deadline
+                };
                 tokio::select! {
                     result = self.pump.next(&mut self.inbox), if !is_opening => result?,
                     result = self.snapshots.reported(), if !self.snapshots.is_done() => result?,
-                    () = tokio::time::sleep_until(deadline) => break,
+                    () = tokio::time::sleep_until(until) => break,
                 }
                 continue;
             }

@@ -24,6 +24,8 @@ const POLL_BYTES: usize = 4 << 20;
 const POLL_ROWS: usize = 32_768;
 /// A transaction that is under way then is read on to its end, unless it is so many times larger.
 const TRANSACTION_POLLS: usize = 4;
+/// So long the rest of a transaction is waited for, each time that nothing more of it has come.
+const REST_WAIT: Duration = Duration::from_millis(50);
 
 /// A table of the stream, as it was last described.
 struct Bound {
@@ -411,9 +413,13 @@ impl CdcReader for PostgresReader {
                 if gives {
                     break;
                 }
+                let until = match self.transaction {
+                    Some(_) => deadline.max(tokio::time::Instant::now() + REST_WAIT),
+                    None => deadline,
+                };
                 tokio::select! {
                     result = pump.next(&mut self.inbox) => result?,
-                    () = tokio::time::sleep_until(deadline) => break,
+                    () = tokio::time::sleep_until(until) => break,
                 }
                 continue;
             }
