@@ -46,6 +46,7 @@ async fn queries_answer_as_starrocks_does() {
     // Table functions beside a table.
     check("SELECT k, x FROM d.t, unnest(a) AS u(x) ORDER BY 1, 2", "1 1|1 2|1 3").await;
     check("SELECT k, u FROM d.t LEFT JOIN unnest(a) AS t2(u) ON true ORDER BY 1, 2", "1 1|1 2|1 3|2 NULL|3 NULL").await;
+    check("SELECT x FROM TABLE(unnest(ARRAY<INT>[1, NULL])) AS u(x) ORDER BY 1", "NULL|1").await;
     check("SELECT k FROM d.t RIGHT JOIN unnest(a) AS u ON true", "ERROR unnest support inner join").await;
     check("SELECT * FROM TABLE(generate_series(end => 5, start => 1, step => 2))", "1|3|5").await;
     check("SELECT k, g FROM d.t, generate_series(1, k) AS s(g) WHERE k = 2 ORDER BY 2", "2 1|2 2").await;

@@ -462,7 +462,9 @@ impl ContextProvider for Provider<'_> {
                 return None;
             }
             self.planner.state.scalar_functions().get(&name).cloned().or_else(|| {
-                let known = self.get_higher_order_meta(&name).is_some()
+                // `unnest` is no function but a form of the planner.
+                let known = name == "unnest"
+                    || self.get_higher_order_meta(&name).is_some()
                     || self.get_aggregate_meta(&name).is_some()
                     || self.get_window_meta(&name).is_some();
                 (!known).then(|| Arc::new(functions::unknown::function(&name)))
