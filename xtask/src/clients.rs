@@ -34,22 +34,31 @@ pub fn cache() -> PathBuf {
     cache.join("starweir")
 }
 
-/// The folder of a Python environment's programs. It is made once, and again when what it has to hold changes.
-fn environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
+/// The folder of a Python environment's programs. It is made once, and again when what it has to hold changes. None, with
+/// a word about it, where the packages cannot be had.
+fn environment(name: &str, packages: &[&str]) -> Result<Option<PathBuf>> {
     let folder = cache().join(name);
     let list = folder.join("starweir-packages.txt");
     let wanted = packages.join("\n");
     if !std::fs::read_to_string(&list).is_ok_and(|have| have == wanted) {
         output(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        output(Command::new(folder.join("bin/python")).args(["-m", "pip", "install", "--quiet"]).args(packages))?;
+        let mut install = Command::new(folder.join("bin/python"));
+        if let Err(error) = output(install.args(["-m", "pip", "install", "--quiet"]).args(packages)) {
+            eprintln!("{name} cannot be installed: {error:#}");
+            return Ok(None);
+        }
         std::fs::write(&list, wanted)?;
     }
-    Ok(folder.join("bin"))
+    Ok(Some(folder.join("bin")))
+}
+
+fn not_installed() -> Outcome {
+    Outcome::Skipped("its Python packages cannot be installed here".into())
 }
 
 fn python(place: &Place, script: &str) -> Result<Outcome> {
-    let python = environment("python-clients", CLIENTS)?.join("python");
-    let text = output(Command::new(python).arg(scripts().join(script)).arg(place.mysql.to_string()))?;
+    let Some(bin) = environment("python-clients", CLIENTS)? else { return Ok(not_installed()) };
+    let text = output(Command::new(bin.join("python")).arg(scripts().join(script)).arg(place.mysql.to_string()))?;
     expect(&text, &["fine"])
 }
 
@@ -68,14 +77,15 @@ pub fn users(place: &Place) -> Result<Outcome> {
     command.args(["warehouse", "--ephemeral", "--tls", "--password", "rootpw", "--mysql-port", &port.to_string()]);
     command.args(["--http-port", "0", "--be-port", "0"]).stderr(Stdio::null());
     let (_warehouse, _) = Server::start("the warehouse", &mut command, "ready")?;
-    let bin = environment("python-clients", CLIENTS)?;
+    let Some(bin) = environment("python-clients", CLIENTS)? else { return Ok(not_installed()) };
     let text = output(Command::new(bin.join("python")).arg(scripts().join("users.py")).arg(port.to_string()))?;
     expect(&text, &["fine"])
 }
 
 /// A project with a seed, a view, a table, an incremental model and tests: built twice, tested, documented.
 pub fn dbt(place: &Place) -> Result<Outcome> {
-    let dbt = environment("python-dbt", DBT)?.join("dbt");
+    let Some(bin) = environment("python-dbt", DBT)? else { return Ok(not_installed()) };
+    let dbt = bin.join("dbt");
     let project = place.folder.join("dbt");
     copy(&scripts().join("dbt"), &project)?;
     let run = |arguments: &[&str]| {
@@ -131,7 +141,7 @@ pub fn jdbc(place: &Place) -> Result<Outcome> {
 
 /// The pytest plugin, installed as a stranger would install it.
 pub fn pytest(place: &Place) -> Result<Outcome> {
-    let bin = environment("python-clients", CLIENTS)?;
+    let Some(bin) = environment("python-clients", CLIENTS)? else { return Ok(not_installed()) };
     let package = place.folder.join("python");
     // A copy, so that building leaves nothing in the checkout.
     copy(&root().join("python"), &package)?;

@@ -27,10 +27,13 @@ struct Log {
     acknowledged: Vec<String>,
 }
 
+/// What a poll gives, by the table's schema then.
+type Poll = fn(&TableSchema) -> CdcPolled;
+
 #[derive(Clone)]
 struct Scripted {
     schema: TableSchema,
-    polls: Arc<Vec<fn(&TableSchema) -> CdcPolled>>,
+    polls: Arc<Vec<Poll>>,
     log: Arc<Mutex<Log>>,
 }
 
@@ -69,7 +72,7 @@ impl CdcSource for Scripted {
 
 struct ScriptedReader {
     announced: Option<SchemaChange>,
-    left: VecDeque<fn(&TableSchema) -> CdcPolled>,
+    left: VecDeque<Poll>,
     at: usize,
     schema: TableSchema,
     log: Arc<Mutex<Log>>,
@@ -147,7 +150,7 @@ impl Table {
         metadata: &[(&str, &str)],
         mode: Mode,
         skipped: debezium::Skipped,
-        polls: Vec<fn(&TableSchema) -> CdcPolled>,
+        polls: Vec<Poll>,
     ) -> Self {
         let physical = Schema::new(columns(declared)).with_primary_key(vec![0]);
         let mut wanted: Vec<Wanted> = (0..physical.columns.len()).map(Wanted::Physical).collect();
@@ -222,10 +225,9 @@ use RowKind::{Delete as D, Insert as I, UpdateAfter as A, UpdateBefore as B};
 fn declared_columns_come_by_name_whatever_the_captured_order_with_their_metadata() {
     let metadata =
         [("table_name", "STRING"), ("database_name", "STRING"), ("op_ts", "TIMESTAMP_LTZ(3)"), ("row_kind", "STRING")];
-    let polls: Vec<fn(&TableSchema) -> CdcPolled> =
-        vec![|_| rows(&[(I, 1, Some("a"), Some(5)), (I, 2, None, None)], true), |_| {
-            rows(&[(B, 1, Some("a"), Some(5)), (A, 1, Some("b"), Some(6)), (D, 2, None, None)], true)
-        }];
+    let polls: Vec<Poll> = vec![|_| rows(&[(I, 1, Some("a"), Some(5)), (I, 2, None, None)], true), |_| {
+        rows(&[(B, 1, Some("a"), Some(5)), (A, 1, Some("b"), Some(6)), (D, 2, None, None)], true)
+    }];
     let table = Table::new(DECLARED, &metadata, Mode::All, debezium::Skipped::default(), polls);
     assert_eq!(
         table.read().unwrap(),
@@ -256,19 +258,18 @@ fn a_declaration_that_does_not_fit_is_refused_before_the_first_row_with_every_co
 
 #[test]
 fn changes_of_the_captured_table_do_not_reach_the_script() {
-    const ADDED: fn(&TableSchema) -> CdcPolled = |_| {
+    const ADDED: Poll = |_| {
         let column = TableColumn::new("extra", "INT".parse().unwrap());
         let added = starweir_model::AddedColumn { column, position: starweir_model::ColumnPosition::First };
         change(SchemaChange::AddColumn { table: table(), columns: vec![added] })
     };
-    const DROPPED: fn(&TableSchema) -> CdcPolled =
-        |_| change(SchemaChange::DropColumn { table: table(), columns: vec!["name".into()] });
-    const NARROWED: fn(&TableSchema) -> CdcPolled = |_| {
+    const DROPPED: Poll = |_| change(SchemaChange::DropColumn { table: table(), columns: vec!["name".into()] });
+    const NARROWED: Poll = |_| {
         let types = vec![("qty".into(), "STRING".parse().unwrap())];
         change(SchemaChange::AlterColumnType { table: table(), types, old_types: vec![], comments: vec![] })
     };
     /// A row of the shape in force.
-    const ROW: fn(&TableSchema) -> CdcPolled = |schema| {
+    const ROW: Poll = |schema| {
         let full = rows(&[(I, 7, Some("n"), Some(9))], true);
         let [CdcEvent::Rows { rows: TableRows::Columns { changes, .. }, .. }] = &full.events[..] else { panic!() };
         let arrays = schema.columns.iter().map(|c| {
@@ -291,13 +292,13 @@ fn changes_of_the_captured_table_do_not_reach_the_script() {
     let error = fails(Table::new(&numbers, &[], Mode::All, none, vec![ROW, NARROWED, ROW]).read()).chain();
     assert!(error.contains("column 'qty' is declared BIGINT, which cannot hold the STRING"), "{error}");
 
-    let truncated: fn(&TableSchema) -> CdcPolled = |_| change(SchemaChange::TruncateTable { table: table() });
+    let truncated: Poll = |_| change(SchemaChange::TruncateTable { table: table() });
     assert_eq!(Table::new(&numbers, &[], Mode::All, none, vec![ROW, truncated, ROW]).read().unwrap().len(), 2);
 }
 
 #[test]
 fn modes_decide_which_changes_come() {
-    let polls: Vec<fn(&TableSchema) -> CdcPolled> = vec![|_| {
+    let polls: Vec<Poll> = vec![|_| {
         let changes = [
             (I, 1, None, None),
             (B, 1, None, None),
@@ -326,8 +327,8 @@ fn modes_decide_which_changes_come() {
 #[test]
 fn a_null_that_is_declared_not_null_is_an_error_except_in_a_deleted_row() {
     let declared = [("id", "INT NOT NULL"), ("name", "STRING NOT NULL")];
-    let deleted: fn(&TableSchema) -> CdcPolled = |_| rows(&[(D, 1, None, None)], true);
-    let inserted: fn(&TableSchema) -> CdcPolled = |_| rows(&[(I, 1, None, None)], true);
+    let deleted: Poll = |_| rows(&[(D, 1, None, None)], true);
+    let inserted: Poll = |_| rows(&[(I, 1, None, None)], true);
     let none = debezium::Skipped::default();
     assert_eq!(Table::new(&declared, &[], Mode::Upsert, none, vec![deleted]).read().unwrap(), ["-D 1,-"]);
     let error = fails(Table::new(&declared, &[], Mode::Upsert, none, vec![inserted]).read()).chain();
@@ -336,7 +337,7 @@ fn a_null_that_is_declared_not_null_is_an_error_except_in_a_deleted_row() {
 
 #[test]
 fn an_epoch_ends_at_boundaries_and_the_capture_hears_of_it_also_after_its_reader() {
-    let polls: Vec<fn(&TableSchema) -> CdcPolled> = vec![
+    let polls: Vec<Poll> = vec![
         |_| rows(&[(I, 1, None, None)], false),
         |_| {
             let mut polled = rows(&[(I, 2, None, None)], true);

@@ -14,7 +14,8 @@ pub async fn run(session: &mut Session, text: &str, name: &str) -> u8 {
         eprintln!("Error: a quote or a comment of {name} is not closed");
         return EXIT_USER;
     }
-    let rest = (!found.rest.is_empty()).then(|| Statement { text: found.rest, ending: Ending::Plain });
+    let rest = Some(found.rest).filter(|text| !text.is_empty());
+    let rest = rest.map(|text| Statement { text, ending: Ending::Plain });
     let mut code = 0;
     for statement in found.statements.into_iter().chain(rest) {
         let format = match statement.ending {
