@@ -1,26 +1,8 @@
 //! What queries answer: one row a behaviour, the statement and the rows as a client sees them.
 
-use arrow::array::RecordBatch;
-use starweir_warehouse::types::SqlType;
-use starweir_warehouse::value::Value;
 use starweir_warehouse::{Config, Warehouse};
 
-/// Rows separated by `|`, columns by a blank; NULL as `NULL`.
-fn shown(batches: &[RecordBatch]) -> String {
-    let mut rows = Vec::new();
-    for batch in batches {
-        let schema = batch.schema();
-        for row in 0..batch.num_rows() {
-            let cells = schema
-                .fields()
-                .iter()
-                .zip(batch.columns())
-                .map(|(f, c)| Value::get(c, &SqlType::of_field(f), row).as_text().unwrap_or_else(|| "NULL".into()));
-            rows.push(cells.collect::<Vec<_>>().join(" "));
-        }
-    }
-    rows.join("|")
-}
+use crate::shown;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_answer_as_starrocks_does() {
